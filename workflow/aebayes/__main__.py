@@ -1,0 +1,3 @@
+from aebayes.cli import main
+
+main()

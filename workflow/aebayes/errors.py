@@ -1,0 +1,18 @@
+"""The one kind of error a user sees: what is wrong, where, and what to do about it."""
+
+
+class AebayesError(Exception):
+    """Bad input: a config key, a file, a download, a checkpoint.
+
+    The command line prints it as `error: PROBLEM` and `remedy: REMEDY`, and exits with `status`.
+    """
+
+    def __init__(self, problem: str, remedy: str, status: int = 2):
+        super().__init__(f"{problem}\nremedy: {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+        self.status = status
+
+
+class Interrupted(AebayesError):
+    """Training stopped before its last step, its state saved: the next start goes on from there."""

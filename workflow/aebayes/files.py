@@ -1,0 +1,122 @@
+"""Whole files or none: atomic writes, hashes, and arrays equal in bytes if equal in values."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from aebayes.errors import AebayesError
+
+# Zip entries carry a date; a fixed one makes equal arrays equal files.
+ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it there, whole, if the block ends well.
+
+    Raises:
+        AebayesError: the folder or file cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    except OSError as problem:
+        raise AebayesError(
+            f"cannot write {path}: {problem.strerror or problem}",
+            "check that the folder is writable and the disk has room, then start again",
+        ) from problem
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write `value` as indented JSON; NaN and infinity, which JSON lacks, are refused."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON file.
+
+    Raises:
+        AebayesError: it is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as problem:
+        raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
+    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        raise AebayesError(
+            f"{path} is not JSON: {problem}", "delete it and run the step that makes it again"
+        ) from problem
+
+
+def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as an npz whose bytes depend on nothing but names and values.
+
+    Entries are stored, not deflated: zlib's output differs between its builds.
+
+    Raises:
+        AebayesError: an array holds Python objects, which only pickle could store.
+    """
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for name, array in arrays.items():
+            array = np.asarray(array)
+            if array.dtype.hasobject:
+                raise AebayesError(f"array {name!r} of {path} holds objects", "store plain numbers")
+            buffer = io.BytesIO()
+            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
+            entry = zipfile.ZipInfo(f"{name}.npy", date_time=ZIP_EPOCH)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, buffer.getvalue())
+
+
+def read_npz(path: Path) -> dict[str, np.ndarray]:
+    """Read every array of an npz, never unpickling.
+
+    Raises:
+        AebayesError: the file is missing, cut short, or holds objects.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as problem:
+        raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
+        raise AebayesError(
+            f"{path} is not a readable npz: {problem}",
+            "delete it and run the step that makes it again",
+        ) from problem
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(value: object) -> str:
+    """SHA-256 of a plain value (dicts, lists, numbers, strings), by its canonical JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

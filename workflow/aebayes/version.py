@@ -1,0 +1,177 @@
+"""Versions a study with DVC: its datasets, its checkpoints, its metrics and histories.
+
+A dataset is the same bytes everywhere, so its .dvc files are committed, and are promises: other
+bytes are an error. A checkpoint is the same bytes on one type of machine only, so its .dvc file
+stays in the git-ignored study and follows the checkpoint.
+"""
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from aebayes.errors import AebayesError
+from aebayes.files import read_json, write_json, write_text
+
+if TYPE_CHECKING:
+    from dvc.repo import Repo
+
+HISTORY_KEYS = ("step", "replica")
+PLOT_TEMPLATE = "replicas"  # .dvc/plots/replicas.json: mean over replicas, smallest to largest
+
+
+def version_study(study_name: str, experiments: list[str], datasets: list[str], root: Path) -> None:
+    """Put datasets and checkpoints into DVC, and tell it the study's metrics and histories.
+
+    Writes `results/<study>/metrics/<experiment>.json` (means over replicas) and, last of all,
+    `results/<study>/dvc.yaml`, so that this file says the study is versioned.
+
+    Args:
+        study_name: names `results/<study_name>`.
+        experiments: those whose checkpoints, metrics and histories are versioned.
+        datasets: those the experiments read. One that was made has no `data/raw/<dataset>`.
+        root: the project, where `.dvc/` is. Git is not asked for anything.
+
+    Raises:
+        AebayesError: a file is missing, a dataset's bytes are not the recorded ones, or DVC fails.
+    """
+    study = root / "results" / study_name
+    data = [path for dataset in datasets for path in dataset_paths(dataset, root)]
+    checkpoints = [study / "runs" / name / "checkpoint.safetensors" for name in experiments]
+    for path in data + checkpoints:
+        if not path.exists():
+            raise AebayesError(f"{path} is missing", "run the pipeline, which makes it")
+    summarise_metrics(study, experiments)
+    add_to_dvc(data, checkpoints, root)
+    write_text(study / "dvc.yaml", yaml.safe_dump(dvc_yaml(study, experiments), sort_keys=False))
+
+
+def dataset_paths(dataset: str, root: Path) -> list[Path]:
+    """What DVC versions of a dataset: the raw folder, where there is one, the arrays, the card."""
+    raw = root / "data" / "raw" / dataset
+    processed = root / "data" / "processed"
+    made = [processed / f"{dataset}.npz", processed / f"{dataset}.json"]
+    return [raw, *made] if raw.exists() else made
+
+
+def summarise_metrics(study: Path, experiments: list[str]) -> None:
+    """Write `metrics/<experiment>.json`, {metric: mean}, as `dvc metrics show` lists it.
+
+    Raises:
+        AebayesError: a `metrics.json` is missing or lacks the means.
+    """
+    folder = study / "metrics"
+    for name in experiments:
+        path = study / "runs" / name / "metrics.json"
+        try:
+            means = {key: metric["mean"] for key, metric in read_json(path)["metrics"].items()}
+        except (KeyError, TypeError, AttributeError) as problem:
+            raise AebayesError(
+                f"{path} holds no metrics with means", f"delete it and evaluate {name} again"
+            ) from problem
+        write_json(folder / f"{name}.json", means)
+    for stale in folder.glob("*.json"):
+        if stale.stem not in experiments:
+            stale.unlink()
+
+
+def add_to_dvc(data: list[Path], checkpoints: list[Path], root: Path) -> None:
+    """Add everything in one go: parallel or repeated `dvc add`s would wait for one lock.
+
+    The files are not linked anew from the cache, so their times of change stay as they are.
+
+    Raises:
+        AebayesError: a dataset's bytes are not the recorded ones, or DVC fails.
+    """
+    with open_repo(root) as repo:
+        for path in data:
+            refuse_other_bytes(path, repo)
+        repo.add([str(path.absolute()) for path in data + checkpoints], relink=False)
+
+
+@contextmanager
+def open_repo(root: Path) -> Iterator["Repo"]:
+    """Yield the project's DVC repository, DVC's own errors turned into ours.
+
+    Raises:
+        AebayesError: there is no DVC repository at `root`, or DVC fails in the block.
+    """
+    # Half a second to import, which only this command should pay.
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root.absolute())) as repo:
+            yield repo
+    except (DvcException, OSError) as problem:
+        raise AebayesError(
+            f"DVC could not version the study under {root}: {problem}",
+            "see that .dvc/config is the project's, that no .dvc/config.local overrides it, and "
+            "that .dvc/ is writable and the disk has room; then start again",
+        ) from problem
+
+
+def refuse_other_bytes(path: Path, repo: "Repo") -> None:
+    """Compare a dataset's file or folder with its .dvc file, if it has one.
+
+    Raises:
+        AebayesError: they differ. The .dvc file is left as it is.
+    """
+    record = path.with_name(f"{path.name}.dvc")
+    if not record.exists():
+        return
+    (out,) = repo.find_outs_by_path(str(path.absolute()))
+    if out.changed_checksum():
+        raise AebayesError(
+            f"dataset {path.name.removesuffix(path.suffix)}: {path} has other bytes than "
+            f"{record} records",
+            f"delete {path} and run the pipeline again; if the change is meant, delete {record} "
+            "instead, run again and commit the new one",
+        )
+
+
+def dvc_yaml(study: Path, experiments: list[str]) -> dict:
+    """The study's top-level metrics and plots, by paths relative to the study."""
+    return {
+        "metrics": [f"metrics/{name}.json" for name in experiments],
+        "plots": [plot for name in experiments for plot in history_plots(study, name)],
+    }
+
+
+def history_plots(study: Path, experiment: str) -> list[dict]:
+    """One plot for each quantity in an experiment's history: the phases' losses, the rates.
+
+    Raises:
+        AebayesError: the history is missing.
+    """
+    history = f"runs/{experiment}/history.csv"
+    return [
+        {
+            f"{experiment}: {quantity}": {
+                "template": PLOT_TEMPLATE,
+                "title": f"{experiment}: {quantity}",
+                "x": "step",
+                "y": {history: quantity},
+            }
+        }
+        for quantity in history_columns(study / history)
+        if quantity not in HISTORY_KEYS
+    ]
+
+
+def history_columns(path: Path) -> list[str]:
+    """The names in the first line of a history.
+
+    Raises:
+        AebayesError: it cannot be read.
+    """
+    try:
+        with path.open(newline="") as file:
+            return next(csv.reader(file), [])
+    except OSError as problem:
+        raise AebayesError(
+            f"cannot read {path}: {problem.strerror}", "run the training that writes it"
+        ) from problem
