@@ -1,0 +1,28 @@
+"""Which processor computes, and how."""
+
+import torch
+
+from aebayes.errors import AebayesError
+
+
+def use_device(name: str, threads: int) -> torch.device:
+    """Choose the device, and make its arithmetic repeatable.
+
+    The number of threads is the experiment's own: sums split over another number of threads round
+    differently, so it must not follow from how many cores happen to be free.
+
+    Raises:
+        AebayesError: a GPU is asked for and there is none.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise AebayesError("device is cuda, but torch sees no GPU", "set device: cpu, or auto")
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True)
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """The device as a reader would name it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,56 @@
+"""The adversarial autoencoder: Makhzani et al. 2015 (arXiv:1511.05644), section 2.
+
+A reconstruction phase (encoder and decoder), then a regularisation phase in two parts: the
+discriminator learns to tell codes from prior samples, then the encoder, as its generator, learns
+to make it fail. q(z|x) may be deterministic, Gaussian or noise-fed. The discriminator sees z
+alone: with the generator loss "kl" this is AVB with T restricted to T(z), AVB section 5.2.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from aebayes.methods.base import Method, Phase
+from aebayes.networks.adversaries import CodeAdversary
+from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.streams import Streams
+
+# Each is minimised over the encoder; t is the discriminator's logit for "this is a code".
+GENERATOR_LOSSES = {
+    "non_saturating": softplus,  # −log(1 − D): codes taken for prior samples
+    "minimax": lambda t: -softplus(-t),  # log D, equation 1
+    "kl": lambda t: t,  # E_q T(z), AVB equation 5.3
+}
+
+
+class AAE(Method):
+    """Encoder, decoder, and the discriminator D(z) = σ(T(z))."""
+
+    def __init__(self, experiment: dict, inputs: int, replicas: int):
+        super().__init__()
+        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.adversary = CodeAdversary(replicas, self.model.latent, experiment["adversary"])
+        self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("reconstruction", self.reconstruction_loss, [self.model]),
+            Phase("discriminator", self.discriminator_loss, [self.adversary]),
+            Phase("generator", self.generator_loss, [self.model.encoder]),
+        ]
+
+    def reconstruction_loss(self, x: Tensor, streams: Streams) -> Tensor:
+        """−E_q log p(x|z): (R, B, X) -> (R,)."""
+        return -self.model.log_likelihood(x, self.model.encode(x, streams)).mean(1)
+
+    def discriminator_loss(self, x: Tensor, streams: Streams) -> Tensor:
+        """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
+        with torch.no_grad():
+            codes = self.model.encode(x, streams)  # (R, B, Z)
+        prior = streams.normal(*codes.shape[1:])
+        t_codes, t_prior = self.adversary(torch.stack([codes, prior], 1)).unbind(1)
+        return (softplus(-t_codes) + softplus(t_prior)).mean(1)
+
+    def generator_loss(self, x: Tensor, streams: Streams) -> Tensor:
+        """The encoder's loss against the discriminator: (R, B, X) -> (R,)."""
+        return self.generator(self.adversary(self.model.encode(x, streams))).mean(1)

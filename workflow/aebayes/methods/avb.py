@@ -1,0 +1,48 @@
+"""Adversarial Variational Bayes: Mescheder, Nowozin & Geiger 2017 (arXiv:1701.04722), Algorithm 1.
+
+Two phases. "adversary": T(x, z) learns to tell pairs of data and codes from pairs of data and
+prior samples; at its optimum T* = log q(z|x) − log p(z) (Proposition 1). "bound": encoder and
+decoder maximise the ELBO with T in the place of that log ratio, and T's own dependence on the
+encoder is left out of the gradient, since its expectation is zero (Proposition 2).
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from aebayes.methods.base import Method, Phase
+from aebayes.networks.adversaries import JointAdversary
+from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.streams import Streams
+
+
+class AVB(Method):
+    """Black-box encoder, decoder, and the adversary T(x, z)."""
+
+    estimates_log_ratio = True
+
+    def __init__(self, experiment: dict, inputs: int, replicas: int):
+        super().__init__()
+        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.adversary = JointAdversary(
+            replicas, inputs, self.model.latent, experiment["adversary"]
+        )
+
+    def phases(self) -> list[Phase]:
+        return [
+            Phase("bound", self.bound_loss, [self.model]),
+            Phase("adversary", self.adversary_loss, [self.adversary]),
+        ]
+
+    def bound_loss(self, x: Tensor, streams: Streams) -> Tensor:
+        """E_q[T(x, z) − log p(x|z)], equation 3.7: (R, B, X) -> (R,)."""
+        z = self.model.encode(x, streams)  # (R, B, Z)
+        return (self.adversary(x, z) - self.model.log_likelihood(x, z)).mean(1)
+
+    def adversary_loss(self, x: Tensor, streams: Streams) -> Tensor:
+        """−E_q log σ(T(x, z)) − E_p log(1 − σ(T(x, z))), equation 3.3: (R, B, X) -> (R,)."""
+        with torch.no_grad():
+            codes = self.model.encode(x, streams)  # (R, B, Z)
+        prior = streams.normal(*codes.shape[1:])
+        t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1)).unbind(1)
+        return (softplus(-t_codes) + softplus(t_prior)).mean(1)

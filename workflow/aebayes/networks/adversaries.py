@@ -1,0 +1,38 @@
+"""The discriminators, as logits."""
+
+from torch import Tensor, nn
+
+from aebayes.networks.layers import MLP
+
+
+class JointAdversary(nn.Module):
+    """T(x, z) = ⟨f(x), g(z)⟩ / √F: one net on x, one on z, joined by an inner product.
+
+    AVB section 6.1. Dividing by √F, F the number of features, keeps T near 0 at step 0 whatever F;
+    the last layers' biases let either net act alone.
+    """
+
+    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+        super().__init__()
+        features, activation = settings["features"], settings["activation"]
+        self.scale = features**-0.5
+        self.data_network = MLP(replicas, [inputs, *settings["hidden"], features], activation)
+        self.code_network = MLP(replicas, [latent, *settings["hidden"], features], activation)
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
+        f, g = self.data_network(x).float(), self.code_network(z).float()
+        f = f.view(f.shape[:1] + (1,) * (g.dim() - f.dim()) + f.shape[1:])
+        return self.scale * (f * g).sum(-1)
+
+
+class CodeAdversary(nn.Module):
+    """T(z), blind to x: the AAE's discriminator, and AVB's under section 5.2's restriction."""
+
+    def __init__(self, replicas: int, latent: int, settings: dict):
+        super().__init__()
+        self.network = MLP(replicas, [latent, *settings["hidden"], 1], settings["activation"])
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(R, ..., B, Z) -> (R, ..., B)."""
+        return self.network(z).float().squeeze(-1)

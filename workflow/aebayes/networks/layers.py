@@ -1,0 +1,52 @@
+"""Affine layers and perceptrons whose leading axis is the replica.
+
+A product over all replicas is one batched matrix product, so that a step costs the same number of
+calls for one replica as for ten; `benchmarks/` measures it against one process a replica.
+"""
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "elu": nn.functional.elu,
+    "leaky_relu": nn.functional.leaky_relu,
+    "softplus": nn.functional.softplus,
+}
+
+
+class Linear(nn.Module):
+    """R affine maps, x W_r + b_r: (R, ..., inputs) -> (R, ..., outputs)."""
+
+    def __init__(self, replicas: int, inputs: int, outputs: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs))
+        self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1, -2)  # (R, B, inputs)
+        return torch.baddbmm(self.bias, rows, self.weight).unflatten(1, x.shape[1:-1])
+
+
+class MLP(nn.Module):
+    """Affine layers with an activation between them, none after the last.
+
+    Args:
+        sizes: widths from the input to the output, hidden ones between.
+    """
+
+    def __init__(self, replicas: int, sizes: Sequence[int], activation: str):
+        super().__init__()
+        self.layers = nn.ModuleList(
+            Linear(replicas, inputs, outputs) for inputs, outputs in pairwise(sizes)
+        )
+        self.activation = ACTIVATIONS[activation]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.layers[:-1]:
+            x = self.activation(layer(x))
+        return self.layers[-1](x)

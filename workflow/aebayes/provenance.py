@@ -1,0 +1,72 @@
+"""Where a number came from: code, libraries, machine, time."""
+
+import hashlib
+import os
+import platform
+import subprocess
+import time
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def code_sha256(parts: Sequence[str]) -> str:
+    """SHA-256 over the library's sources under the named files and folders, names included."""
+    digest = hashlib.sha256()
+    for part in parts:
+        path = PACKAGE / part
+        for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
+            digest.update(f"{file.relative_to(PACKAGE)}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def git(*arguments: str) -> str:
+    """What a git command prints about the checkout that holds the library."""
+    done = subprocess.run(
+        ["git", *arguments], cwd=PACKAGE, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def git_commit() -> str | None:
+    """The commit checked out, with `+changes` if the tree differs from it; None outside git."""
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no")
+        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def processor() -> str:
+    """The processor's model name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def provenance(libraries: Sequence[str], began: float, **facts: object) -> dict:
+    """What to write beside a result.
+
+    Args:
+        libraries: distributions whose versions matter.
+        began: `time.time()` at the start of the step.
+        facts: further entries (device, hashes, …).
+    """
+    return {
+        **facts,
+        "code_version": git_commit(),
+        "libraries": {name: version(name) for name in libraries},
+        "python": platform.python_version(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+        },
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
+        "wall_seconds": round(time.time() - began, 2),
+    }

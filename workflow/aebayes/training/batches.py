@@ -1,0 +1,54 @@
+"""Minibatches from data that already lie on the device."""
+
+import torch
+from torch import Tensor
+
+from aebayes.streams import Streams
+
+
+class Batches:
+    """Endless minibatches, a different order for every replica.
+
+    The data are gone through in one random order after another; images left over at the end of
+    an order wait for no one: the next order begins. A set smaller than a batch is repeated.
+
+    Args:
+        x: uint8 images on the device, (N, X).
+        scale: the intensity that means 1.
+        size: B.
+        binarise: draw each pixel as Bernoulli(intensity), anew each time an image is used.
+    """
+
+    def __init__(self, x: Tensor, scale: int, size: int, binarise: bool, streams: Streams):
+        repeats = -(-size // len(x))
+        self.x = (x.float() / scale).repeat(repeats, 1)
+        self.size = size
+        self.binarise = binarise
+        self.streams = streams
+        self.position = len(self.x)  # an order used up: the first batch draws one
+        self.order = torch.arange(len(self.x), device=x.device).expand(len(streams), -1)
+
+    @staticmethod
+    def per_epoch(images: int, size: int) -> int:
+        """How many steps one pass over `images` takes."""
+        return max(1, images // size)
+
+    def next(self) -> Tensor:
+        """One minibatch for each replica: (R, B, X) in [0, 1]."""
+        if self.position + self.size > len(self.x):
+            if len(self.x) > self.size:  # else every batch is the whole set, and order is idle
+                self.order = self.streams.permutation(len(self.x))
+            self.position = 0
+        chosen = self.order[:, self.position : self.position + self.size]
+        self.position += self.size
+        x = self.x[chosen]  # (R, B, X)
+        return (self.streams.uniform(*x.shape[1:]) < x).float() if self.binarise else x
+
+    def state(self) -> dict[str, Tensor]:
+        """What `load_state` needs to go on."""
+        return {"order": self.order.contiguous(), "position": torch.tensor(self.position)}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go on from where `state` was taken."""
+        self.order = state["order"].to(self.order.device)
+        self.position = int(state["position"])

@@ -1,0 +1,206 @@
+"""The training loop: it knows phases, and nothing of methods."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from aebayes.errors import Interrupted
+from aebayes.methods.base import Method, Phase
+from aebayes.streams import Streams
+from aebayes.training.batches import Batches
+from aebayes.training.history import History
+from aebayes.training.optimisers import learning_rate, make_optimiser
+from aebayes.training.progress import Progress
+from aebayes.training.state import (
+    UNREADABLE,
+    load_optimiser_state,
+    load_tensors,
+    optimiser_state,
+    save_tensors,
+)
+
+EXIT_TIME_LIMIT = 75  # EX_TEMPFAIL of sysexits.h: try again later
+EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
+
+
+@dataclass
+class Interruptions:
+    """When to stop early.
+
+    Args:
+        time_limit: seconds from now, or None.
+        save_every: seconds between two saved states.
+    """
+
+    time_limit: float | None = None
+    save_every: float = 30.0
+    terminated: bool = field(default=False, init=False)
+    began: float = field(default_factory=time.monotonic, init=False)
+    saved: float = field(default_factory=time.monotonic, init=False)
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGTERM as a wish to stop at the end of the step."""
+
+        def note(*_: object) -> None:
+            self.terminated = True
+
+        before = signal.signal(signal.SIGTERM, note)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def reason_to_stop(self) -> tuple[str, int] | None:
+        """Why to stop now, with the exit status that says so."""
+        if self.terminated:
+            return "was asked to stop (SIGTERM)", EXIT_TERMINATED
+        if self.time_limit is not None and time.monotonic() - self.began > self.time_limit:
+            return f"reached its time limit of {self.time_limit:g} s", EXIT_TIME_LIMIT
+        return None
+
+    def wants_save(self) -> bool:
+        """Whether the state was last saved too long ago."""
+        if time.monotonic() - self.saved < self.save_every:
+            return False
+        self.saved = time.monotonic()
+        return True
+
+
+class Trainer:
+    """One experiment in training: its method, optimisers, streams and history.
+
+    Args:
+        experiment: the resolved experiment; its `training` gives steps, phases, precision.
+        resume: where the state is kept between an interruption and the next start.
+        fingerprint: of all that the run depends on; a state with another one is not gone on from.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        batches: Batches,
+        streams: Streams,
+        experiment: dict,
+        replicas: list[int],
+        resume: Path,
+        fingerprint: str,
+    ):
+        self.name = experiment["name"]
+        self.settings = experiment["training"]
+        self.method = method
+        self.batches = batches
+        self.streams = streams
+        self.resume = resume
+        self.fingerprint = fingerprint
+        self.phases = method.phases()
+        self.optimisers = [
+            make_optimiser(phase.parameters(), self.settings["phases"][phase.name])
+            for phase in self.phases
+        ]
+        names = [phase.name for phase in self.phases]
+        self.history = History(names, replicas, self.settings["log_every"], streams.device)
+        self.step = 0
+
+    def run(self, interruptions: Interruptions) -> None:
+        """Train to the last step, from the saved state if there is one.
+
+        Raises:
+            Interrupted: SIGTERM or the time limit; the state is saved.
+            AebayesError: a loss is not finite.
+        """
+        self.load()
+        steps = self.settings["steps"]
+        progress = Progress(self.name, self.step, steps)
+        with interruptions.listening():
+            while self.step < steps:
+                self.train_step()
+                self.step += 1
+                if self.history.advance() or self.step == steps:
+                    progress.show(self.step, self.history.flush(self.step, self.name))
+                reason = interruptions.reason_to_stop() if self.step < steps else None
+                if reason or interruptions.wants_save():
+                    self.save()
+                if reason:
+                    progress.close()
+                    why, status = reason
+                    raise Interrupted(
+                        f"experiment {self.name} {why} at step {self.step} of {steps}; "
+                        f"its state is in {self.resume}",
+                        "start it again: it goes on from there",
+                        status,
+                    )
+        progress.close()
+
+    def train_step(self) -> None:
+        """Every phase once, or as often as its settings repeat it."""
+        for number, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers, strict=True)):
+            settings = self.settings["phases"][phase.name]
+            optimiser.param_groups[0]["lr"] = learning_rate(
+                settings, self.step, self.settings["steps"]
+            )
+            for _ in range(settings["repeats"]):
+                losses = self.descend(phase, optimiser)
+            self.history.record(number, losses)
+
+    def descend(self, phase: Phase, optimiser: torch.optim.Optimizer) -> torch.Tensor:
+        """One step of one phase on a new minibatch; its losses, (R,)."""
+        x = self.batches.next()
+        bfloat16 = self.settings["precision"] == "bfloat16"
+        with torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16):
+            losses = phase.loss(x, self.streams)
+        parameters = phase.parameters()
+        gradients = torch.autograd.grad(losses.sum(), parameters)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        optimiser.step()
+        return losses.detach()
+
+    def save(self) -> None:
+        """Replace the resume state by the present one."""
+        tensors = {f"method.{name}": value for name, value in self.method.state_dict().items()}
+        for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
+            tensors |= optimiser_state(optimiser, f"optimiser.{phase.name}")
+        for part in ("batches", "history"):
+            state = getattr(self, part).state()
+            tensors |= {f"{part}.{name}": value for name, value in state.items()}
+        tensors["streams"] = self.streams.state()
+        save_tensors(self.resume, tensors, {"fingerprint": self.fingerprint, "step": self.step})
+
+    def load(self) -> None:
+        """Go on from the resume state, if it is whole and of this very run."""
+        if not self.resume.exists():
+            return
+        try:
+            tensors, about = load_tensors(self.resume)
+        except UNREADABLE as problem:
+            print(f"{self.name}: {self.resume} is unreadable ({problem}): starting from step 0")
+            return
+        if about["fingerprint"] != self.fingerprint:
+            print(
+                f"{self.name}: settings, data or code changed since {self.resume} was saved: "
+                "starting from step 0"
+            )
+            return
+        self.method.load_state_dict(part_of(tensors, "method"))
+        for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
+            load_optimiser_state(optimiser, f"optimiser.{phase.name}", tensors)
+        self.batches.load_state(part_of(tensors, "batches"))
+        self.history.load_state(part_of(tensors, "history"))
+        self.streams.load_state(tensors["streams"])
+        self.step = about["step"]
+        print(f"{self.name}: going on from step {self.step}")
+
+
+def part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors named `prefix.…`, without the prefix."""
+    return {
+        name.removeprefix(f"{prefix}."): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(f"{prefix}.")
+    }

@@ -1,0 +1,59 @@
+"""Optimisers and learning-rate schedules, from an experiment's phase settings."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+Schedule = Callable[[float], float]
+
+
+def constant(progress: float) -> float:
+    """No change."""
+    return 1.0
+
+
+def cosine(progress: float) -> float:
+    """From 1 to 0 along half a cosine. Loshchilov & Hutter 2017."""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def iwae_stages(progress: float) -> float:
+    """Eight stages of 3^i epochs at 10^(−i/7), i = 0 … 7. Burda et al. 2015, section 5."""
+    ends = [sum(3**j for j in range(i + 1)) / 3280 for i in range(8)]
+    stage = next((i for i, end in enumerate(ends) if progress < end), 7)
+    return 10 ** (-stage / 7)
+
+
+def late_decay(progress: float) -> float:
+    """1 for the first half, then linearly to 0.01: games settle as their steps shrink."""
+    return 1.0 if progress < 0.5 else 1.0 - 0.99 * (2 * progress - 1)
+
+
+SCHEDULES: dict[str, Schedule] = {
+    "constant": constant,
+    "cosine": cosine,
+    "iwae_stages": iwae_stages,
+    "late_decay": late_decay,
+}
+
+
+def make_optimiser(parameters: list[nn.Parameter], settings: dict) -> torch.optim.Optimizer:
+    """The optimiser that a phase's settings name; elementwise, so replicas never mix."""
+    if settings["optimiser"] == "adam":
+        return torch.optim.Adam(
+            parameters,
+            lr=settings["learning_rate"],
+            betas=tuple(settings["betas"]),
+            eps=settings["epsilon"],
+            fused=True,
+        )
+    return torch.optim.SGD(
+        parameters, lr=settings["learning_rate"], momentum=settings["momentum"], fused=True
+    )
+
+
+def learning_rate(settings: dict, step: int, steps: int) -> float:
+    """The learning rate of a step, counted from 0."""
+    return settings["learning_rate"] * SCHEDULES[settings["schedule"]](step / steps)
