@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from aebayes.data.prepare import prepare
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -16,6 +18,15 @@ def mnist_mirror() -> Path:
         if (mirror / "mnist").is_dir():
             return mirror
     pytest.skip("no MNIST mirror: set AEBAYES_MIRRORS")
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with four_points and digits prepared."""
+    folder = tmp_path_factory.mktemp("processed")
+    for name in ("four_points", "digits"):
+        prepare(name, folder / "raw", folder / f"{name}.npz", folder / f"{name}.json")
+    return folder
 
 
 def _neighbour() -> Path:

@@ -50,7 +50,10 @@ def reporting(command: Callable) -> Callable:
     return run
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# AEBAYES_TRAIN_TIME_LIMIT=3000 and the like reach a step through Snakemake.
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AEBAYES"}
+)
 @click.version_option(__version__)
 def main() -> None:
     """Auto-Encoding Bayes: the steps that turn raw data into the papers' tables and figures."""

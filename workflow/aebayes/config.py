@@ -48,6 +48,16 @@ class Study:
         }
 
     @property
+    def tables(self) -> dict[str, dict]:
+        """What each table shows."""
+        return self.content["tables"]
+
+    @property
+    def figures(self) -> dict[str, dict]:
+        """What each figure shows."""
+        return self.content["figures"]
+
+    @property
     def experiments(self) -> list[str]:
         """The experiments' names."""
         return list(self.content["experiments"])
@@ -73,6 +83,16 @@ def load_study(study: str) -> Study:
     check(content, "study", path)
     check_references(content, path)
     return Study(path, content["name"], content)
+
+
+def load_config(config: dict, path: Path) -> Study:
+    """Check the top-level configuration, as Snakemake merged it, and read the study it names.
+
+    Raises:
+        AebayesError: as `load_study`.
+    """
+    check(config, "config", path)
+    return load_study(config["study"])
 
 
 def read_yaml(path: Path) -> object:

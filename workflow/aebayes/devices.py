@@ -1,5 +1,7 @@
 """Which processor computes, and how."""
 
+import os
+
 import torch
 
 from aebayes.errors import AebayesError
@@ -19,7 +21,10 @@ def use_device(name: str, threads: int) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise AebayesError("device is cuda, but torch sees no GPU", "set device: cpu, or auto")
     torch.set_num_threads(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only so
     torch.use_deterministic_algorithms(True)
+    # Else every buffer is filled twice; nothing here reads one before it is written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     return torch.device(name)
 
 

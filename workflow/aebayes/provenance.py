@@ -1,5 +1,6 @@
 """Where a number came from: code, libraries, machine, time."""
 
+import ast
 import hashlib
 import os
 import platform
@@ -12,15 +13,42 @@ from pathlib import Path
 PACKAGE = Path(__file__).parent
 
 
-def code_sha256(parts: Sequence[str]) -> str:
-    """SHA-256 over the library's sources under the named files and folders, names included."""
+# What each step's numbers depend on, in the library; `{method}` is the experiment's method.
+CODE = {
+    "prepare": ("files.py", "data"),
+    "train": (
+        *("streams.py", "devices.py", "networks", "training", "data/dataset.py"),
+        *("methods/base.py", "methods/{method}.py"),
+    ),
+    "evaluate": ("streams.py", "devices.py", "networks", "evaluation", "data/dataset.py"),
+    "table": ("files.py", "tables"),
+    "figure": ("figures", "data/dataset.py"),
+    "version": ("version.py",),
+}
+
+
+def code_of(step: str, method: str = "") -> str:
+    """SHA-256 over the library's code that a step reaches, in hex.
+
+    Of the syntax trees without docstrings: a better comment does not train a model again.
+    """
     digest = hashlib.sha256()
-    for part in parts:
-        path = PACKAGE / part
+    for part in CODE[step]:
+        path = PACKAGE / part.format(method=method)
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(PACKAGE)}\0".encode())
-            digest.update(file.read_bytes())
+            digest.update(ast.dump(without_docstrings(ast.parse(file.read_text()))).encode())
     return digest.hexdigest()
+
+
+def without_docstrings(tree: ast.Module) -> ast.Module:
+    """The same code with every docstring emptied."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(
+            node
+        ):
+            node.body[0] = ast.Pass()
+    return tree
 
 
 def git(*arguments: str) -> str:
@@ -70,3 +98,12 @@ def provenance(libraries: Sequence[str], began: float, **facts: object) -> dict:
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
         "wall_seconds": round(time.time() - began, 2),
     }
+
+
+def device_count(device: str) -> int:
+    """1 if jobs will ask for a GPU, else 0, told without importing torch.
+
+    Args:
+        device: auto, cpu or cuda.
+    """
+    return int(device == "cuda" or (device == "auto" and Path("/dev/nvidia0").exists()))

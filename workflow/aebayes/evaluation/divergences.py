@@ -12,14 +12,15 @@ def knn_kl(p: np.ndarray, q: np.ndarray, k: int = 3) -> float:
     used.
 
     Args:
-        p: samples (n, d), no two alike.
+        p: samples (n, d). Where many coincide p has no density: the result is then inf.
         q: samples (m, d).
         k: which neighbour.
     """
     n, d = p.shape
     within = cKDTree(p).query(p, k=k + 1)[0][:, k]  # the nearest of all is the point itself
     across = cKDTree(q).query(p, k=k)[0].reshape(n, -1)[:, -1]
-    return float(d * np.mean(np.log(across) - np.log(within)) + np.log(len(q) / (n - 1)))
+    with np.errstate(divide="ignore"):
+        return float(d * np.mean(np.log(across) - np.log(within)) + np.log(len(q) / (n - 1)))
 
 
 def knn_entropy(samples: np.ndarray, k: int = 3) -> float:

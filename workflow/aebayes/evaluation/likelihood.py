@@ -18,10 +18,11 @@ from aebayes.streams import Streams
 # Logits of one chunk: (R, K', B, X) floats, about 64 MiB.
 CHUNK_ELEMENTS = 1 << 24
 
+MODE_STEPS = 150
+MODE_LEARNING_RATE = 0.05
 FIT_ROUNDS = 8
 FIT_SAMPLES = 256
-FIT_START_CODES = 32
-FIT_START_SD = 0.1
+FIT_START_SD = 0.3
 # A round's weights are flattened until a quarter of its samples count.
 FIT_EFFECTIVE_SHARE = 0.25
 FIT_SHRINKAGE = 0.1
@@ -59,16 +60,29 @@ def fitted_proposal(model: AutoEncoder, x: Tensor, streams: Streams) -> Proposal
     """A Gaussian fitted to p(z|x) by adaptive importance sampling: x (R, B, X).
 
     Each round samples the current Gaussian and takes the weighted moments as the next one, the
-    weights tempered so that no few of them decide (Cappé et al. 2008, population Monte Carlo).
+    weights tempered so that no few of them decide (Cappé et al. 2008, population Monte Carlo). It
+    starts around the posterior's mode, since the code of an encoder trained without a bound, as
+    the AAE's is, may lie far from it.
     """
-    codes = torch.stack([model.encode(x, streams) for _ in range(FIT_START_CODES)], 1)
-    flat = torch.full(codes.shape[:3], -math.log(FIT_START_CODES), device=x.device)
-    proposal = moment_match(codes, flat, FIT_START_SD**2)
+    mode = posterior_mode(model, x, model.encode(x, streams))
+    spread = FIT_START_SD * torch.eye(model.latent, device=x.device)
+    proposal = Proposal(mode, spread.expand(*mode.shape, -1))
     for _ in range(FIT_ROUNDS):
         z, log_r = proposal.sample(FIT_SAMPLES, streams)
         log_weights = model.log_joint(x, z) - log_r  # (R, K, B)
         proposal = moment_match(z, tempered(log_weights), 1e-6)
     return proposal
+
+
+def posterior_mode(model: AutoEncoder, x: Tensor, start: Tensor) -> Tensor:
+    """A local maximum of log p(x, z) over z, climbed by Adam from `start`: (R, B, Z)."""
+    z = start.detach().clone().requires_grad_()
+    optimiser = torch.optim.Adam([z], lr=MODE_LEARNING_RATE)
+    with torch.enable_grad():
+        for _ in range(MODE_STEPS):
+            (z.grad,) = torch.autograd.grad(-model.log_joint(x, z).sum(), [z])
+            optimiser.step()
+    return z.detach()
 
 
 def moment_match(z: Tensor, log_weights: Tensor, ridge: float) -> Proposal:

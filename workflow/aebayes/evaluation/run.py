@@ -10,11 +10,9 @@ from aebayes.devices import device_name, use_device
 from aebayes.evaluation.exact import exact_metrics
 from aebayes.evaluation.sampled import sampled_metrics
 from aebayes.files import sha256, write_json, write_npz
-from aebayes.provenance import code_sha256, provenance
+from aebayes.provenance import code_of, provenance
 from aebayes.streams import Streams
 from aebayes.training.run import RunFiles, load_checkpoint
-
-CODE = ("streams.py", "networks", "methods", "evaluation", "data/dataset.py")
 
 
 def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -> None:
@@ -52,7 +50,7 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     facts = {
         "device": device_name(where),
         "threads": torch.get_num_threads(),
-        "code_sha256": code_sha256(CODE),
+        "code_sha256": code_of("evaluate", experiment["method"]),
         "metrics_sha256": sha256(folder / "metrics.json"),
         "arrays_sha256": sha256(folder / "arrays.npz"),
     }

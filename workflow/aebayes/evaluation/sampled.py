@@ -34,7 +34,7 @@ def sampled_metrics(
         settings: `importance_samples`, k of the likelihood bound.
     """
     bounds, elbos, expected = [], [], []
-    for images in tqdm(x.split(IMAGES_AT_ONCE, 1), desc="likelihood", unit="batch", leave=False):
+    for images in tqdm(x.split(IMAGES_AT_ONCE, 1), desc="likelihood", unit="batch", disable=None):
         bounds.append(bound_of(method, images, settings["importance_samples"], streams))
         log_likelihood, elbo = reconstruct(method, images, streams)
         expected.append(log_likelihood)

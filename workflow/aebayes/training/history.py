@@ -51,8 +51,8 @@ class History:
                 f"experiment {experiment}: the loss of phase {self.phases[phase]!r} is "
                 f"{losses[row, phase, replica].item()} at step {step - self.filled + 1 + row}, "
                 f"replica {self.replicas[replica]}",
-                f"lower that phase's learning_rate in the study's experiment {experiment}, or "
-                "train in float32",
+                f"lower the learning_rate of the phases of {experiment} in the study, or train it "
+                "in float32",
                 status=3,
             )
         self.filled = 0

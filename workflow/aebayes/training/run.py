@@ -11,14 +11,11 @@ from aebayes.devices import device_name, use_device
 from aebayes.errors import AebayesError
 from aebayes.files import sha256, sha256_of, write_json, write_text
 from aebayes.methods import Method, make_method
-from aebayes.provenance import code_sha256, provenance
+from aebayes.provenance import code_of, provenance
 from aebayes.streams import Streams
 from aebayes.training.batches import Batches
 from aebayes.training.loop import Interruptions, Trainer
 from aebayes.training.state import UNREADABLE, load_tensors, save_tensors
-
-# What a training run's numbers depend on, in the library.
-CODE = ("streams.py", "networks", "methods", "training", "data/dataset.py")
 
 
 @dataclass(frozen=True)
@@ -91,9 +88,9 @@ def train(
     experiment = with_steps(experiment, len(images))
     replicas = replicas or list(range(experiment["training"]["replicas"]))
     where = use_device(device, experiment["training"]["threads"])
-    fingerprint = sha256_of(
-        [without_evaluation(experiment), replicas, dataset.sha256, code_sha256(CODE), str(where)]
-    )
+    code = code_of("train", experiment["method"])
+    depends_on = [without_evaluation(experiment), replicas, dataset.sha256, code, str(where)]
+    fingerprint = sha256_of([*depends_on, torch.__version__])
     trainer = make_trainer(experiment, dataset, replicas, where, resume, fingerprint)
     trainer.run(interruptions or Interruptions())
 
@@ -111,7 +108,7 @@ def train(
         "threads": torch.get_num_threads(),
         "dataset_sha256": dataset.sha256,
         "checkpoint_sha256": sha256(files.checkpoint),
-        "code_sha256": code_sha256(CODE),
+        "code_sha256": code,
     }
     write_json(files.training, provenance(("torch", "numpy", "safetensors"), began, **facts))
     resume.unlink(missing_ok=True)

@@ -1,0 +1,73 @@
+import json
+
+import pytest
+import tiny
+
+from aebayes.errors import AebayesError
+from aebayes.evaluation.run import evaluate
+from aebayes.files import read_npz
+from aebayes.training.run import train
+
+EXACT = {
+    "log_likelihood",
+    "reconstruction",
+    "elbo",
+    "prior_kl",
+    "posterior_kl",
+    "quadrature_error",
+}
+
+
+def evaluated(prepared, folder, experiment):
+    data = prepared / f"{experiment['dataset']}.npz"
+    train(experiment, data, folder, folder / "resume", "cpu")
+    evaluate(experiment, data, folder, "cpu")
+    return json.loads((folder / "metrics.json").read_text())["metrics"]
+
+
+@pytest.fixture(autouse=True)
+def few_samples(monkeypatch):
+    monkeypatch.setattr("aebayes.evaluation.exact.THEORY_SAMPLES", 1 << 16)
+
+
+@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+def test_four_points_have_every_metric_and_the_bound_is_below_the_likelihood(
+    prepared, tmp_path, method
+):
+    metrics = evaluated(prepared, tmp_path, tiny.experiment(method))
+    assert set(metrics) >= EXACT
+    assert ("elbo_adversary" in metrics) == (method == "avb")
+    for bound, truth in zip(
+        metrics["elbo"]["replicas"], metrics["log_likelihood"]["replicas"], strict=True
+    ):
+        assert bound < truth + 0.05
+    assert max(metrics["quadrature_error"]["replicas"]) < 1e-3
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "noise", "deterministic"])
+def test_aae_takes_every_kind_of_encoder_and_its_likelihood_is_measured(prepared, tmp_path, kind):
+    experiment = tiny.experiment("aae", "digits") | {"binarisation": "dynamic"}
+    layers = {"hidden": [8], "activation": "relu"}
+    noise = {"noise": 2} if kind == "noise" else {}
+    experiment["model"] |= {"encoder": {"kind": kind, **noise, **layers}}
+    metrics = evaluated(prepared, tmp_path, experiment)
+    # No model of binary images is worse than a fair coin for each of the 64 pixels by much.
+    assert all(10 < nll < 60 for nll in metrics["nll"]["replicas"])
+    assert ("elbo" in metrics) == (kind == "gaussian")
+    assert read_npz(tmp_path / "arrays.npz")["samples"].shape == (64, 64)
+
+
+def test_evaluating_twice_gives_the_same_bytes(prepared, tmp_path):
+    experiment = tiny.experiment("avb")
+    evaluated(prepared, tmp_path, experiment)
+    names = ("metrics.json", "arrays.npz")
+    first = [(tmp_path / name).read_bytes() for name in names]
+    evaluate(experiment, prepared / "four_points.npz", tmp_path, "cpu")
+    assert [(tmp_path / name).read_bytes() for name in names] == first
+
+
+def test_missing_checkpoint_says_how_to_make_it(prepared, tmp_path):
+    with pytest.raises(AebayesError) as caught:
+        evaluate(tiny.experiment("vae"), prepared / "four_points.npz", tmp_path, "cpu")
+    assert "checkpoint.safetensors is missing" in caught.value.problem
+    assert "aebayes train vae-test" in caught.value.remedy

@@ -1,0 +1,256 @@
+"""Figures: drawn from files alone, legible, and refused with a reason."""
+
+import importlib
+import re
+import shutil
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+from aebayes.config import Study
+from aebayes.errors import AebayesError
+from aebayes.figures import FIGURES, inputs, make_figure, style
+from aebayes.figures.images import tile
+from aebayes.figures.sources import Sources
+from aebayes.figures.theory import cell_mass, show_map
+from aebayes.files import write_npz, write_text
+
+
+def drawn(name: str, sources: dict[str, Sources]) -> Figure:
+    """A figure, laid out; under `style.applied()`."""
+    module, function = FIGURES[name].draw.split(":")
+    figure = getattr(importlib.import_module(f"aebayes.figures.{module}"), function)(sources[name])
+    style.settle(figure)
+    return figure
+
+
+def texts_of(figure: Figure) -> list[Text]:
+    """All that can be read on it."""
+    return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_written_as_png_and_pdf(
+    name: str, study: Study, made: Path, tmp_path: Path
+) -> None:
+    make_figure(name, study, made / "runs", made / "processed", tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.pdf", f"{name}.png"]
+    picture = matplotlib.image.imread(tmp_path / f"{name}.png")
+    assert picture.shape[1] == round(style.COLUMN * style.DPI)
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
+    pdf = (tmp_path / f"{name}.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+    assert b"CreationDate" not in pdf
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_all_text_is_at_least_seven_points_and_within_the_figure(
+    name: str, sources: dict[str, Sources]
+) -> None:
+    with style.applied():
+        figure = drawn(name, sources)
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        frame = figure.bbox
+        # Ticks beyond the axes' ends, and right of the axes, are not drawn, yet are there.
+        ticks = {
+            label
+            for axes in figure.axes
+            for axis in (axes.xaxis, axes.yaxis)
+            for tick in axis.get_major_ticks()
+            for label in (tick.label1, tick.label2)
+        }
+        for text in texts_of(figure):
+            assert text.get_fontsize() >= 7
+            if text in ticks:
+                continue
+            box = text.get_window_extent(renderer)
+            assert box.x0 >= frame.x0 - 1, text
+            assert box.x1 <= frame.x1 + 1, text
+            assert box.y0 >= frame.y0 - 1, text
+            assert box.y1 <= frame.y1 + 1, text
+
+
+@pytest.mark.parametrize(
+    ("study_name", "expected"),
+    [("pocket", "pocket study: pocket-scale data"), ("overnight", "overnight study")],
+)
+def test_figures_say_their_study_on_their_face(
+    study_name: str, expected: str, sources: dict[str, Sources], tmp_path: Path
+) -> None:
+    with style.applied():
+        figure = drawn("avb-figure-2", sources)
+        style.save(figure, study_name, tmp_path / "figure")
+    assert expected in [text.get_text() for text in texts_of(figure)]
+
+
+def test_theory_prints_the_first_replicas_rms(sources: dict[str, Sources]) -> None:
+    with style.applied():
+        titles = [text.get_text() for text in texts_of(drawn("avb-theory", sources))]
+    assert "Proposition 1: rms 0.25 nats" in titles
+    assert "Corollary 4: rms 0.25 nats" in titles
+
+
+def test_curves_show_every_phase_and_nothing_else(sources: dict[str, Sources]) -> None:
+    with style.applied():
+        titles = [axes.get_title() for axes in drawn("training-curves", sources).axes]
+    assert titles == [
+        "bound",
+        "bound",
+        "adversary",
+        "reconstruction",
+        "discriminator",
+        "generator",
+    ]
+
+
+def test_curves_are_the_replicas_mean_and_range(sources: dict[str, Sources]) -> None:
+    with style.applied():
+        axes = drawn("training-curves", sources).axes[0]
+    (line,) = axes.lines
+    np.testing.assert_allclose(line.get_xdata(), [0.1, 0.2, 0.3])
+    np.testing.assert_allclose(line.get_ydata(), [1.6, 1.55, 1.5 + 1 / 30])
+    (band,) = axes.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert (heights.min(), heights.max()) == pytest.approx((1 + 1 / 30, 2.1))
+
+
+def test_same_test_images_are_shown_once(sources: dict[str, Sources]) -> None:
+    with style.applied():
+        labels = [axes.get_ylabel() for axes in drawn("reconstructions", sources).axes]
+    assert labels == ["test image", "VAE", "AVB", "AAE"]
+
+
+def test_samples_stand_beside_the_data(sources: dict[str, Sources]) -> None:
+    with style.applied():
+        titles = [axes.get_title() for axes in drawn("avb-figure-4", sources).axes]
+    assert titles == ["data: four_points", "VAE samples", "AVB samples", "AAE samples"]
+
+
+def test_maps_have_the_first_code_along_the_horizontal_axis() -> None:
+    values = np.full((CELLS := 5, CELLS), np.nan)
+    values[4, 0] = 1.0  # z₁ greatest, z₂ least
+    with style.applied():
+        axes = Figure().subplots()
+        image = show_map(axes, np.linspace(-1, 1, CELLS), values, 1.0)
+    assert image.get_array()[0, 4] == 1.0  # row: z₂ from below, column: z₁
+    assert image.origin == "lower"
+    assert image.get_array().mask.sum() == CELLS**2 - 1
+
+
+def test_mass_of_a_cell_is_the_priors_where_the_ratio_is_one() -> None:
+    axis = np.linspace(-4, 4, 81)
+    mass = cell_mass(axis, np.zeros((1, 81, 81)))
+    within = axis[:, None] ** 2 + axis[None] ** 2 <= 1
+    assert mass.sum() == pytest.approx(1)
+    assert mass[0][within].sum() == pytest.approx(1 - np.exp(-0.5), abs=0.01)
+
+
+def test_tiles_keep_every_image_in_reading_order_and_colour() -> None:
+    images = np.zeros((3, 3, 2, 2))
+    for index in range(3):
+        images[index, index] = 1  # red, green, blue
+    picture = tile(images, columns=2)
+    assert picture.shape == (2 * 8 + 1, 2 * 8 + 1, 3)
+    assert picture[0, 0].tolist() == [1, 0, 0]
+    assert picture[0, 9].tolist() == [0, 1, 0]
+    assert picture[9, 0].tolist() == [0, 0, 1]
+    assert picture[9, 9].tolist() == [1, 1, 1]  # no fourth image: white
+    assert tile(images[:, :1], columns=3).ndim == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "experiments", "datasets"),
+    [
+        ("avb-figure-2", [], ["four_points"]),
+        ("avb-figure-4", ["vae-run", "avb-run", "aae-run"], ["four_points"]),
+        ("training-curves", ["vae-run", "avb-run", "aae-run"], []),
+    ],
+)
+def test_inputs_are_what_the_figure_reads(
+    name: str, experiments: list[str], datasets: list[str], study: Study
+) -> None:
+    assert inputs(name, study) == (experiments, datasets)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_inputs_suffice_to_draw_the_figure(
+    name: str, study: Study, made: Path, tmp_path: Path
+) -> None:
+    experiments, datasets = inputs(name, study)
+    for experiment in experiments:
+        shutil.copytree(made / "runs" / experiment, tmp_path / "runs" / experiment)
+    (tmp_path / "processed").mkdir()
+    for dataset in datasets:
+        for kind in ("npz", "json"):
+            shutil.copy(made / "processed" / f"{dataset}.{kind}", tmp_path / "processed")
+    make_figure(name, study, tmp_path / "runs", tmp_path / "processed", tmp_path / "out")
+    assert (tmp_path / "out" / f"{name}.png").stat().st_size > 1000
+
+
+def test_unknown_figures_are_named_with_the_known_ones(study: Study, tmp_path: Path) -> None:
+    with pytest.raises(AebayesError, match="'avb-figure-9'") as caught:
+        make_figure("avb-figure-9", study, tmp_path, tmp_path, tmp_path)
+    assert "avb-figure-3" in caught.value.remedy
+    del study.content["figures"]["avb-theory"]
+    with pytest.raises(AebayesError, match="has no figure 'avb-theory'"):
+        inputs("avb-theory", study)
+    study.content["figures"]["avb-figure-3"] = {"datasets": ["four_points"]}
+    with pytest.raises(AebayesError, match=r"figures\.avb-figure-3 has no experiments"):
+        inputs("avb-figure-3", study)
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("avb-figure-3", "runs/vae-run/arrays.npz"),
+        ("avb-theory", "runs/avb-run/metrics.json"),
+        ("training-curves", "runs/aae-run/history.csv"),
+        ("avb-figure-2", "processed/four_points.json"),
+    ],
+)
+def test_missing_and_truncated_inputs_are_named(
+    name: str, file: str, study: Study, made: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "made"
+    shutil.copytree(made, copy)
+    path = copy / file
+    path.write_bytes(path.read_bytes()[:3])
+    for _ in range(2):
+        with pytest.raises(AebayesError, match=re.escape(str(path))):
+            make_figure(name, study, copy / "runs", copy / "processed", tmp_path / "out")
+        path.unlink(missing_ok=True)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_without_the_array_is_named(study: Study, made: Path, tmp_path: Path) -> None:
+    study.content["figures"]["avb-theory"] = {"experiments": {"VAE": "vae-run"}}
+    with pytest.raises(AebayesError, match="no array 'theory_axis': experiment vae-run"):
+        make_figure("avb-theory", study, made / "runs", made / "processed", tmp_path)
+
+
+def test_a_figure_of_one_experiment_refuses_more(study: Study, made: Path, tmp_path: Path) -> None:
+    study.content["figures"]["avb-theory"]["experiments"]["again"] = "avb-run"
+    with pytest.raises(AebayesError, match="one of experiments, not 2: AVB, again"):
+        make_figure("avb-theory", study, made / "runs", made / "processed", tmp_path)
+
+
+def test_more_points_than_colours_are_refused(study: Study, made: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    write_npz(runs / "vae-run" / "arrays.npz", {"codes": np.zeros((1, 10, 9, 2))})
+    with pytest.raises(AebayesError, match="9 data points"):
+        make_figure("avb-figure-3", study, runs, made / "processed", tmp_path / "out")
+
+
+def test_a_history_that_is_none_is_named(study: Study, made: Path, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    write_text(runs / "vae-run" / "history.csv", "a,b\n1,2\n")
+    with pytest.raises(AebayesError, match="vae-run/history"):
+        make_figure("training-curves", study, runs, made / "processed", tmp_path / "out")

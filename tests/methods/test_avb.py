@@ -1,0 +1,78 @@
+"""Propositions 1 and 2 of the AVB paper, on Gaussians where the optimal T is known."""
+
+import math
+
+import torch
+from truths import settings
+
+from aebayes.methods.avb import AVB
+from aebayes.networks.normal import log_normal, log_standard_normal
+from aebayes.streams import Streams
+
+MEAN, LOG_SD = 0.7, math.log(0.6)
+X = torch.tensor([[[-1.0], [1.0]]])  # q(z|x) = N(0.7 x, 0.6²): (R=1, B=2, X=1)
+
+
+def known_q(x, streams):
+    """Codes from q(z|x) = N(0.7 x, 0.6²) in the place of an encoder."""
+    return MEAN * x + math.exp(LOG_SD) * streams.normal(*x.shape[1:])
+
+
+def optimal_t(x, z):
+    log_sd = torch.full_like(z, LOG_SD)
+    return log_normal(z, (MEAN * x).expand_as(z), log_sd) - log_standard_normal(z)
+
+
+def test_discriminator_recovers_log_density_ratio(monkeypatch):
+    experiment = {
+        "model": settings("noise", 1),
+        "adversary": {"hidden": [32, 32], "activation": "elu", "features": 16},
+    }
+    method = AVB(experiment, 1, 1)
+    torch.manual_seed(0)
+    for parameter in method.adversary.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    monkeypatch.setattr(method.model, "encode", known_q)
+    streams = Streams(0, [0], "test")
+    x = X.repeat(1, 256, 1)
+    optimiser = torch.optim.Adam(method.adversary.parameters(), lr=5e-3)
+    steps = 1200
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
+        optimiser.zero_grad()
+        method.adversary_loss(x, streams).sum().backward()
+        optimiser.step()
+    with torch.no_grad():
+        x = X.repeat(1, 2000, 1)
+        z = known_q(x, streams)
+        difference = method.adversary(x, z) - optimal_t(x, z)
+    assert difference.square().mean().sqrt() < 0.1
+    assert optimal_t(x, z).std() > 0.4  # what it had to find was not flat
+
+
+def test_gradient_of_the_optimal_discriminator_has_no_expectation():
+    """Proposition 2: E_q[∇_φ T*(x, z)] = 0, the gradient through T's own parameters alone."""
+    n = 200_000
+    streams = Streams(0, [0], "test")
+    x = X.repeat(1, n // 2, 1)
+    z = known_q(x, streams)
+    mean = (MEAN * x).expand_as(z).clone().requires_grad_()
+    log_sd = torch.full_like(z, LOG_SD).requires_grad_()
+    t = log_normal(z, mean, log_sd) - log_standard_normal(z)
+    for gradient in torch.autograd.grad(t.sum(), [mean, log_sd]):
+        values = gradient.flatten()
+        assert values.std() > 0.5
+        assert values.mean().abs() < 4 * values.std() / math.sqrt(n)
+
+
+def test_bound_phase_leaves_the_adversary_alone_and_the_other_way_round():
+    experiment = {
+        "model": settings("noise", 1),
+        "adversary": {"hidden": [4], "activation": "relu", "features": 4},
+    }
+    method = AVB(experiment, 1, 1)
+    bound, adversary = (
+        {id(parameter) for parameter in phase.parameters()} for phase in method.phases()
+    )
+    assert not bound & adversary
+    assert bound | adversary == {id(parameter) for parameter in method.parameters()}

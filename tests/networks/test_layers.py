@@ -1,0 +1,40 @@
+import torch
+
+from aebayes.networks.initialise import initialise
+from aebayes.networks.layers import MLP, Linear
+from aebayes.streams import Streams
+
+
+def test_stacked_layer_is_each_replicas_own_affine_map():
+    layer = Linear(3, 4, 2)
+    initialise(layer, "glorot_uniform", Streams(0, range(3), "initialisation"))
+    torch.nn.init.normal_(layer.bias)
+    x = torch.randn(3, 5, 6, 4)
+    y = layer(x)
+    for r in range(3):
+        torch.testing.assert_close(y[r], x[r] @ layer.weight[r] + layer.bias[r, 0])
+
+
+def test_perceptron_has_no_activation_after_its_last_layer():
+    network = MLP(1, [2, 3, 1], "relu")
+    with torch.no_grad():
+        network.layers[-1].bias.fill_(-1.0)
+    assert network(torch.zeros(1, 4, 2)).eq(-1).all()
+
+
+def test_glorot_uniform_has_the_variance_of_its_definition():
+    layer = Linear(1, 300, 200)
+    initialise(layer, "glorot_uniform", Streams(0, [0], "initialisation"))
+    weights = layer.weight.detach().flatten()
+    expected = 2 / (300 + 200)
+    # The sample variance of a uniform has relative standard error √(0.8 / n).
+    assert abs(weights.var() / expected - 1) < 5 * (0.8 / len(weights)) ** 0.5
+    assert weights.abs().max() <= (6 / 500) ** 0.5
+
+
+def test_replica_starts_from_the_same_weights_whatever_is_stacked_with_it():
+    stacked, alone = MLP(3, [4, 5, 2], "relu"), MLP(1, [4, 5, 2], "relu")
+    initialise(stacked, "glorot_uniform", Streams(1, [0, 1, 2], "initialisation"))
+    initialise(alone, "glorot_uniform", Streams(1, [2], "initialisation"))
+    for all_, one in zip(stacked.parameters(), alone.parameters(), strict=True):
+        assert torch.equal(all_[2], one[0])

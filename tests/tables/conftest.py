@@ -1,0 +1,90 @@
+"""A study of four points with hand-made metrics: numbers whose differences are known."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from aebayes.config import Study
+from aebayes.files import write_json
+
+EXACT = {"kind": "exact", "grid": 100, "codes": 100}
+SAMPLED = {"kind": "sampled", "importance_samples": 5000}
+
+
+def experiment(method: str, dataset: str = "four_points", evaluation: dict = EXACT) -> dict:
+    """What a table asks of an experiment."""
+    return {"method": method, "dataset": dataset, "evaluation": evaluation}
+
+
+@pytest.fixture
+def study() -> Study:
+    """VAE, AVB and AAE on the four points, and a VAE on MNIST."""
+    return Study(
+        Path("own.yaml"),
+        "own",
+        {
+            "datasets": {
+                "four_points": {"binarisation": "none"},
+                "mnist": {"binarisation": "dynamic"},
+            },
+            "experiments": {
+                "vae": experiment("vae"),
+                "avb": experiment("avb"),
+                "aae": experiment("aae"),
+                "vae-mnist": experiment("vae", "mnist", SAMPLED),
+            },
+            "tables": {
+                "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},
+                "image-likelihoods": {"experiments": {"VAE, IWAE nets": "vae-mnist"}},
+            },
+            "figures": {},
+        },
+    )
+
+
+def metric(mean: float | None, sd: float | None = None) -> dict:
+    """A metric as metrics.json holds it; of two replicas."""
+    return {"unit": "nats/image", "replicas": [mean, mean], "mean": mean, "sd": sd}
+
+
+@pytest.fixture
+def evaluate(study: Study, tmp_path: Path) -> Callable[..., Path]:
+    """Write an experiment's metrics.json; further facts replace the study's own."""
+
+    def write(name: str, metrics: dict[str, dict], **facts: object) -> Path:
+        settings = study.experiment(name)
+        content = {
+            "experiment": name,
+            **{key: settings[key] for key in ("method", "dataset", "evaluation")},
+            "metrics": metrics,
+            **facts,
+        }
+        path = tmp_path / "runs" / name / "metrics.json"
+        write_json(path, content)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def four_points(evaluate: Callable[..., Path]) -> None:
+    """Metrics of the four-point runs."""
+    for name, likelihood, kl in (
+        ("vae", metric(-1.58, 0.01), metric(0.16, 0.03)),
+        ("avb", metric(-1.41234567, 0.002), metric(0.07, 0.04)),
+        ("aae", metric(-1.43, 0.02), metric(None)),
+    ):
+        more = {"elbo_adversary": metric(-1.42, 0.01)} if name == "avb" else {}
+        elbo = metric(None) if name == "aae" else metric(-1.7, 0.01)
+        evaluate(
+            name,
+            {
+                "log_likelihood": likelihood,
+                "reconstruction": metric(0.02, 0.0),
+                "elbo": elbo,
+                "prior_kl": metric(0.0, 0.001),
+                "posterior_kl": kl,
+                **more,
+            },
+        )

@@ -1,0 +1,103 @@
+"""config/published.yaml: complete, checked, and honest about what was read."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aebayes.config import PUBLISHED
+from aebayes.errors import AebayesError
+from aebayes.tables import TABLES
+from aebayes.tables.published import load_published
+
+AVB_COLUMNS = ("log-likelihood", "reconstruction error", "ELBO", "KL(q(z), p(z))")
+AVB_TABLE_1 = {
+    "avb-v1": {
+        "VAE": (-1.593, 0.091, -1.700, 0.175),
+        "AVB": (-1.462, 0.021, -1.483, 0.028),
+        "optimum": (-1.386, 0, -1.386, 0),
+    },
+    "avb-published": {
+        "VAE": (-1.568, 0.0885, -1.697, 0.165),
+        "AVB": (-1.403, 0.0058, -1.421, 0.026),
+    },
+}
+
+
+@pytest.mark.parametrize(("paper", "evidence"), [("avb-v1", "read"), ("avb-published", "recalled")])
+def test_both_versions_of_avb_table_1_are_complete(paper: str, evidence: str) -> None:
+    entries = [entry for entry in load_published().values if entry["paper"] == paper]
+    found = {(entry["row"], entry["column"]): entry["value"] for entry in entries}
+    expected = {
+        (row, column): value
+        for row, numbers in AVB_TABLE_1[paper].items()
+        for column, value in zip(AVB_COLUMNS, numbers, strict=True)
+    }
+    assert found == expected
+    assert {entry["evidence"] for entry in entries} == {evidence}
+
+
+def test_values_that_the_paper_rounds_are_marked() -> None:
+    values = load_published()
+    here = ("four_points", "none")
+    assert values.find("avb-v1", "AVB", "ELBO", *here).approximate
+    assert not values.find("avb-v1", "VAE", "ELBO", *here).approximate
+
+
+def test_every_value_stands_beside_a_column_that_exists() -> None:
+    columns = {quantity.name for table in TABLES.values() for quantity in table.quantities}
+    papers = {paper for table in TABLES.values() for paper in (*table.papers, *table.also)}
+    for entry in load_published().values:
+        assert entry["column"] in columns
+        assert entry["paper"] in papers
+
+
+def test_a_value_is_found_for_its_own_dataset_only() -> None:
+    values = load_published()
+    assert values.find("avb-v1", "VAE", "ELBO", "four_points", "none").value == -1.7
+    assert values.find("avb-v1", "VAE", "ELBO", "digits", "none") is None
+    assert values.find("iwae", "VAE", "ELBO", "four_points", "none") is None
+
+
+def unknown_key(content: dict) -> None:
+    content["values"][3]["valeu"] = 1
+
+
+def text_for_a_number(content: dict) -> None:
+    content["values"][3]["value"] = "-1.5"
+
+
+def unknown_evidence(content: dict) -> None:
+    content["values"][3]["evidence"] = "guessed"
+
+
+def unknown_paper(content: dict) -> None:
+    content["values"][3]["paper"] = "avb-v7"
+
+
+def second_value(content: dict) -> None:
+    content["values"].append({**content["values"][3], "value": 0})
+
+
+@pytest.mark.parametrize(
+    ("spoil", "named"),
+    [
+        (unknown_key, "valeu"),
+        (text_for_a_number, "values.3.value"),
+        (unknown_evidence, "guessed"),
+        (unknown_paper, "avb-v7"),
+        (second_value, "second value"),
+    ],
+)
+def test_spoilt_entries_are_refused_by_file_and_key(
+    spoil: Callable[[dict], None], named: str, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(PUBLISHED.read_text())
+    spoil(content)
+    path = tmp_path / "published.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(AebayesError) as caught:
+        load_published(path)
+    assert str(path) in caught.value.problem
+    assert named in caught.value.problem

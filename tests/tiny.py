@@ -1,0 +1,100 @@
+"""A study small enough for a test: every method, a few steps, real data."""
+
+import copy
+from pathlib import Path
+
+import yaml
+
+ADAM = {
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "betas": [0.5, 0.999],
+    "epsilon": 1e-8,
+    "schedule": "late_decay",
+    "repeats": 1,
+}
+# Smooth: where all of a few ReLUs are off, q(z|x) would have an atom, and no density.
+LAYERS = {"hidden": [8], "activation": "tanh"}
+MODEL = {
+    "latent": 2,
+    "encoder": {"kind": "gaussian", **LAYERS},
+    "decoder": LAYERS,
+    "likelihood": "bernoulli",
+    "initialisation": "glorot_uniform",
+    "output_bias": "zero",
+}
+TRAINING = {
+    "seed": 1,
+    "replicas": 2,
+    "batch": 16,
+    "steps": 60,
+    "precision": "float32",
+    "threads": 1,
+    "log_every": 7,
+}
+NOISE = {"kind": "noise", "noise": 3, **LAYERS}
+EXPERIMENTS = {
+    "vae": {
+        "method": "vae",
+        "model": MODEL,
+        "objective": {"kl": "analytic", "samples": 1},
+        "training": TRAINING | {"phases": {"bound": ADAM}},
+    },
+    "avb": {
+        "method": "avb",
+        "model": MODEL | {"encoder": NOISE},
+        "objective": {},
+        "adversary": LAYERS | {"features": 8},
+        "training": TRAINING | {"phases": {"bound": ADAM, "adversary": ADAM | {"repeats": 2}}},
+    },
+    "aae": {
+        "method": "aae",
+        "model": MODEL | {"encoder": NOISE},
+        "objective": {"generator_loss": "kl"},
+        "adversary": LAYERS,
+        "training": TRAINING
+        | {"phases": dict.fromkeys(("reconstruction", "discriminator", "generator"), ADAM)},
+    },
+}
+EVALUATIONS = {
+    "four_points": {"kind": "exact", "grid": 121, "codes": 200},
+    "digits": {"kind": "sampled", "importance_samples": 5},
+}
+
+
+def experiment(method: str = "vae", dataset: str = "four_points", **training: object) -> dict:
+    """A resolved experiment, as `Study.experiment` gives it."""
+    return {"name": f"{method}-test", "binarisation": "none"} | entry(method, dataset, **training)
+
+
+def entry(method: str, dataset: str, **training: object) -> dict:
+    """An experiment as a study's file holds it."""
+    settings = copy.deepcopy(EXPERIMENTS[method]) | {
+        "dataset": dataset,
+        "evaluation": EVALUATIONS[dataset],
+    }
+    settings["training"] |= training
+    return settings
+
+
+def study(**changes: object) -> dict:
+    """The content of a study: VAE, AVB and AAE on the four points, a VAE on digits."""
+    labels = {"VAE": "vae-four-points", "AVB": "avb-four-points", "AAE": "aae-four-points"}
+    return {
+        "name": "tiny",
+        "description": "for tests",
+        "datasets": {
+            "four_points": {"binarisation": "none"},
+            "digits": {"binarisation": "dynamic"},
+        },
+        "experiments": {name: entry(name[:3], "four_points") for name in labels.values()}
+        | {"vae-digits": entry("vae", "digits")},
+        "tables": {"avb-table-1": {"experiments": labels}},
+        "figures": {"avb-figure-3": {"experiments": labels}},
+    } | changes
+
+
+def write(path: Path, content: dict | None = None) -> Path:
+    """Write a study's file."""
+    path.write_text(yaml.safe_dump(content or study(), sort_keys=False))
+    return path

@@ -1,0 +1,197 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from aebayes.data.dataset import load
+from aebayes.errors import AebayesError, Interrupted
+from aebayes.training.loop import EXIT_TERMINATED, EXIT_TIME_LIMIT, Interruptions
+from aebayes.training.run import load_checkpoint, train
+
+CPU = torch.device("cpu")
+
+
+def run(prepared, folder, experiment, **options):
+    """Train in `folder`; the checkpoint's and history's bytes."""
+    data = prepared / f"{experiment['dataset']}.npz"
+    train(experiment, data, folder, folder / "resume.safetensors", "cpu", **options)
+    return [(folder / name).read_bytes() for name in ("checkpoint.safetensors", "history.csv")]
+
+
+@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+@pytest.mark.parametrize("dataset", ["four_points", "digits"])
+def test_same_settings_give_the_same_bytes(prepared, tmp_path, method, dataset):
+    experiment = tiny.experiment(method, dataset) | {"binarisation": "dynamic"}
+    first = run(prepared, tmp_path / "a", experiment)
+    assert run(prepared, tmp_path / "b", experiment) == first
+
+
+@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, method):
+    experiment = tiny.experiment(method, "digits") | {"binarisation": "dynamic"}
+    whole = run(prepared, tmp_path / "whole", experiment)
+    interruptions = 0
+    while True:
+        try:
+            parts = run(prepared, tmp_path / "parts", experiment, interruptions=Interruptions(0.02))
+            break
+        except Interrupted as stopped:
+            interruptions += 1
+            assert stopped.status == EXIT_TIME_LIMIT
+            assert (tmp_path / "parts" / "resume.safetensors").exists()
+            assert not (tmp_path / "parts" / "checkpoint.safetensors").exists()
+    assert interruptions > 0
+    assert parts == whole
+    assert not (tmp_path / "parts" / "resume.safetensors").exists()
+
+
+@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, tmp_path, method):
+    experiment = tiny.experiment(method)
+    run(prepared, tmp_path / "all", experiment, replicas=[0, 1, 2])
+    run(prepared, tmp_path / "one", experiment, replicas=[1])
+    stacked = load_file(tmp_path / "all" / "checkpoint.safetensors")
+    alone = load_file(tmp_path / "one" / "checkpoint.safetensors")
+    # Only float round-off: a batched product may sum in another order than a single one.
+    for name in alone:
+        torch.testing.assert_close(stacked[name][1], alone[name][0], rtol=1e-3, atol=1e-4)
+        assert not torch.allclose(stacked[name][0], alone[name][0], rtol=1e-3, atol=1e-4) or (
+            stacked[name].abs().max() < 1e-4
+        )
+
+
+def test_training_lowers_the_loss(prepared, tmp_path):
+    run(prepared, tmp_path, tiny.experiment("vae", steps=600))
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert [row["replica"] for row in rows[:2]] == ["0", "1"]
+    assert int(rows[-1]["step"]) == 600
+    assert all(float(row["bound"]) < float(rows[0]["bound"]) - 0.3 for row in rows[-2:])
+
+
+def test_bfloat16_training_ends_near_the_float32_loss(prepared, tmp_path):
+    ends = []
+    for precision in ("float32", "bfloat16"):
+        folder = tmp_path / precision
+        run(prepared, folder, tiny.experiment("vae", steps=400, precision=precision, log_every=100))
+        rows = list(csv.DictReader((folder / "history.csv").open()))[-2:]
+        ends.append(sum(float(row["bound"]) for row in rows) / 2)
+        weights = load_file(folder / "checkpoint.safetensors")
+        assert all(tensor.dtype == torch.float32 for tensor in weights.values())
+    assert abs(ends[0] - ends[1]) < 0.1
+
+
+def test_loss_that_is_not_finite_names_phase_step_and_replica(prepared, tmp_path):
+    experiment = tiny.experiment("avb")
+    experiment["training"]["phases"]["bound"]["learning_rate"] = 1e30
+    with pytest.raises(AebayesError) as caught:
+        run(prepared, tmp_path, experiment)
+    assert caught.value.status == 3
+    message = str(caught.value)
+    assert "phase 'bound'" in message
+    assert "at step 2," in message  # the first bound was fine: its step was not
+    assert "replica 0" in message
+    assert "learning_rate" in caught.value.remedy
+    assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_state_of_other_settings_is_not_gone_on_from(prepared, tmp_path, capsys):
+    experiment = tiny.experiment("vae", "digits")
+    with pytest.raises(Interrupted):
+        run(prepared, tmp_path, experiment, interruptions=Interruptions(0))
+    other = tiny.experiment("vae", "digits", seed=2)
+    changed = run(prepared, tmp_path, other)
+    assert "starting from step 0" in capsys.readouterr().out
+    assert changed == run(prepared, tmp_path / "fresh", other)
+
+
+def test_broken_state_is_reported_and_training_starts_afresh(prepared, tmp_path, capsys):
+    experiment = tiny.experiment("vae")
+    whole = run(prepared, tmp_path / "whole", experiment)
+    folder = tmp_path / "broken"
+    folder.mkdir()
+    (folder / "resume.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    assert run(prepared, folder, experiment) == whole
+    assert "unreadable" in capsys.readouterr().out
+
+
+def test_folder_that_cannot_be_written_ends_with_one_clear_error(prepared, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(AebayesError, match=r"cannot write .*checkpoint"):
+        run(prepared, tmp_path / "file" / "run", tiny.experiment("vae"))
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def checkpoint(prepared, tmp_path):
+    experiment = tiny.experiment("vae")
+    run(prepared, tmp_path, experiment)
+    return tmp_path / "checkpoint.safetensors", experiment, load(prepared / "four_points.npz")
+
+
+def test_checkpoint_comes_back_as_the_method_that_was_trained(prepared, tmp_path):
+    path, experiment, dataset = checkpoint(prepared, tmp_path)
+    method, replicas = load_checkpoint(path, experiment, dataset, CPU)
+    assert replicas == [0, 1]
+    tensors = load_file(path)
+    assert all(torch.equal(tensors[name], value) for name, value in method.state_dict().items())
+
+
+def test_checkpoint_of_another_experiment_is_refused_by_name(prepared, tmp_path):
+    path, _, dataset = checkpoint(prepared, tmp_path)
+    other = tiny.experiment("vae", seed=9)
+    with pytest.raises(AebayesError, match=r"training\.seed is 1 there and 9 in the study"):
+        load_checkpoint(path, other, dataset, CPU)
+
+
+def test_checkpoint_of_other_data_is_refused(prepared, tmp_path):
+    path, experiment, _ = checkpoint(prepared, tmp_path)
+    with pytest.raises(AebayesError, match="other bytes"):
+        load_checkpoint(path, experiment, load(prepared / "digits.npz"), CPU)
+
+
+def test_truncated_checkpoint_ends_with_one_clear_error(prepared, tmp_path):
+    path, experiment, dataset = checkpoint(prepared, tmp_path)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(AebayesError, match="not a readable checkpoint"):
+        load_checkpoint(path, experiment, dataset, CPU)
+
+
+def start(prepared, folder, study):
+    """`aebayes train` in a process of its own, saving its state five times a second."""
+    command = [sys.executable, "-m", "aebayes", "train", "vae-four-points", "--study", str(study)]
+    command += ["--data", str(prepared / "four_points.npz"), "--run", str(folder)]
+    command += ["--resume", str(folder / "resume.safetensors"), "--save-every", "0.2"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def test_killed_and_terminated_run_ends_in_the_same_bytes(prepared, tmp_path):
+    content = tiny.study()
+    content["experiments"]["vae-four-points"]["training"]["steps"] = 2500
+    study = tiny.write(tmp_path / "tiny.yaml", content)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    experiment = content["experiments"]["vae-four-points"]
+    run(prepared, whole, {"name": "vae-four-points", "binarisation": "none", **experiment})
+    for wish, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, EXIT_TERMINATED)):
+        resume = parts / "resume.safetensors"
+        before = resume.stat().st_mtime_ns if resume.exists() else 0
+        process = start(prepared, parts, study)
+        deadline = time.monotonic() + 60
+        while not (resume.exists() and resume.stat().st_mtime_ns > before):
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.stdout.read()
+            time.sleep(0.01)
+        os.kill(process.pid, wish)
+        assert process.wait(60) == status
+        assert not (parts / "checkpoint.safetensors").exists()
+    process = start(prepared, parts, study)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+    assert "going on from step" in output
+    for name in ("checkpoint.safetensors", "history.csv"):
+        assert (parts / name).read_bytes() == (whole / name).read_bytes()

@@ -1,0 +1,132 @@
+"""What Snakemake's and DVC's users rely on, on a real run of a small study."""
+
+import csv
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import tiny
+from projects import TOOLS, Project, make_project, study
+
+NOTHING = "Nothing to be done"
+
+
+def start_and_kill(project: Project) -> None:
+    """Start the pipeline on one core, and SIGKILL all of it in the middle of AVB's training."""
+    command = [TOOLS / "snakemake", "--cores", "1", "all", "--config", "study=tiny.yaml"]
+    process = subprocess.Popen(
+        command,
+        cwd=project.folder,
+        env=project.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    state = project.folder / "results/tiny/resume/avb-four-points.safetensors"
+    deadline = time.monotonic() + 200
+    while not state.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "the pipeline ended before it could be killed"
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_one_core_and_a_kill_in_the_middle_give_the_same_bytes_as_eight(finished, tmp_path):
+    project = make_project(tmp_path / "one", study())
+    start_and_kill(project)
+    run = project.folder / "results/tiny/runs/avb-four-points"
+    assert not (run / "checkpoint.safetensors").exists()
+    assert project.snakemake("--unlock").returncode == 0
+    done = project.snakemake("all", cores=1)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = (project.folder / "results/tiny/logs/train-avb-four-points.log").read_text()
+    assert "going on from step" in log
+    expected, found = finished.results(), project.results()
+    assert expected.keys() == found.keys()
+    assert [name for name in expected if expected[name] != found[name]] == []
+    assert sum(name.endswith(".safetensors") for name in expected) == 4
+
+
+def test_finished_study_has_nothing_left_to_do(finished):
+    done = finished.snakemake("--dry-run", "all")
+    assert NOTHING in done.stdout + done.stderr
+
+
+def test_run_leaves_the_git_tree_clean(finished):
+    assert finished.git("status", "--porcelain") == ""
+
+
+def test_dvc_knows_datasets_checkpoints_metrics_and_histories(finished):
+    assert "up to date" in finished.dvc("status").stdout
+    tracked = {str(path.relative_to(finished.folder)) for path in finished.folder.rglob("*.dvc")}
+    assert "data/processed/digits.npz.dvc" in tracked
+    assert "results/tiny/runs/avb-four-points/checkpoint.safetensors.dvc" in tracked
+    metrics = finished.dvc("metrics", "show").stdout
+    assert "log_likelihood" in metrics
+    assert "avb-four-points" in metrics
+    plots = finished.dvc("plots", "show", "--out", "plots-of-test")
+    assert plots.returncode == 0, plots.stderr
+    assert "bound" in (finished.folder / "plots-of-test/index.html").read_text()
+    finished.command("rm", "-r", "plots-of-test")
+
+
+def test_dvc_checkout_brings_a_checkpoint_back_and_nothing_reruns(finished):
+    path = finished.folder / "results/tiny/runs/vae-four-points/checkpoint.safetensors"
+    content = path.read_bytes()
+    path.unlink()
+    assert finished.dvc("checkout").returncode == 0
+    assert path.read_bytes() == content
+    added = finished.dvc("add", str(path.relative_to(finished.folder)))
+    assert added.returncode == 0, added.stderr
+    done = finished.snakemake("--dry-run", "all")
+    assert NOTHING in done.stdout + done.stderr
+    assert "up to date" in finished.dvc("status").stdout
+
+
+def test_table_names_published_values_beside_ours(finished):
+    path = finished.folder / "results/tiny/tables/avb-table-1.csv"
+    rows = list(csv.DictReader(path.open()))
+    cell = next(r for r in rows if r["row"] == "AVB" and r["column"] == "log-likelihood")
+    assert cell["status"] == "run"
+    assert float(cell["published"]) == -1.462
+    assert int(cell["replicas"]) == 2
+
+
+def test_single_table_is_made_by_its_rules_name(finished):
+    done = finished.snakemake("avb_table_1", "--forcerun", "avb_table_1")
+    assert done.returncode == 0, done.stderr
+    assert "1 of 1 steps" in done.stdout + done.stderr
+
+
+def test_every_job_has_its_log_and_benchmark(finished):
+    results = finished.folder / "results/tiny"
+    for name in ("train-vae-digits", "evaluate-vae-digits", "avb-table-1", "version"):
+        assert (results / "logs" / f"{name}.log").exists()
+        assert (results / "benchmarks" / f"{name}.tsv").exists()
+
+
+@pytest.fixture
+def bare(tmp_path):
+    return make_project(tmp_path / "bare", tiny.study())
+
+
+def test_bad_input_ends_with_one_clear_message_before_anything_runs(bare):
+    study_file = bare.folder / "tiny.yaml"
+    good = study_file.read_text()
+    cases = {
+        good.replace("steps: 60", "stepz: 60", 1): ("experiments.vae-four-points", "stepz"),
+        good.replace("method: vae", "method: vea", 1): ("experiments.vae-four-points", "'vea'"),
+        good.replace("batch: 16", "batch: many", 1): ("training.batch", "'many' is not of type"),
+        good.replace("dataset: four_points", "dataset: five_points", 1): ("'five_points'",),
+    }
+    for content, expected in cases.items():
+        study_file.write_text(content)
+        done = bare.snakemake("all")
+        assert done.returncode != 0
+        output = done.stdout + done.stderr
+        assert all(words in output for words in (*expected, "remedy", "tiny.yaml")), output
+        assert "Traceback" not in output
+    assert not (bare.folder / "results").exists()

@@ -1,0 +1,94 @@
+"""Figures: arrays, histories and datasets on disk in, PNG and PDF out. Nothing knows of torch.
+
+To add a figure, write a function from `Sources` to a matplotlib figure and list it in `FIGURES`.
+The drawing modules are imported only when one of their figures is drawn: rules that merely ask for
+a figure's inputs should not pay for matplotlib.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from aebayes.config import Study
+from aebayes.errors import AebayesError
+
+
+@dataclass(frozen=True)
+class Figure:
+    """Where a figure is drawn, and from what.
+
+    Args:
+        draw: `module:function` under aebayes.figures.
+        needs: the key of the figure's entry in the study without which it cannot be drawn.
+        shows_data: it reads its experiments' datasets, too.
+    """
+
+    draw: str
+    needs: str
+    shows_data: bool
+
+
+FIGURES: dict[str, Figure] = {
+    "avb-figure-2": Figure("images:draw_data", "datasets", True),
+    "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
+    "avb-figure-4": Figure("images:draw_samples", "experiments", True),
+    "avb-theory": Figure("theory:draw_theory", "experiments", True),
+    "reconstructions": Figure("images:draw_reconstructions", "experiments", True),
+    "training-curves": Figure("curves:draw_curves", "experiments", False),
+}
+
+
+def figure_of(name: str, study: Study) -> Figure:
+    """The figure of that name, if it exists and the study has it with what it needs.
+
+    Raises:
+        AebayesError: it does not, or the study has not; names those that do.
+    """
+    if name not in FIGURES:
+        raise AebayesError(f"unknown figure {name!r}", f"use one of: {', '.join(FIGURES)}")
+    if name not in study.content["figures"]:
+        known = ", ".join(study.content["figures"]) or "none"
+        raise AebayesError(
+            f"{study.path} has no figure {name!r}", f"use one of its figures ({known}), or add it"
+        )
+    needs = FIGURES[name].needs
+    if not study.content["figures"][name].get(needs):
+        raise AebayesError(f"{study.path}: figures.{name} has no {needs}", f"name its {needs}")
+    return FIGURES[name]
+
+
+def inputs(name: str, study: Study) -> tuple[list[str], list[str]]:
+    """The experiments whose run files, and the datasets whose npz and card, the figure reads.
+
+    Raises:
+        AebayesError: the figure is unknown, or the study lacks it or what it needs.
+    """
+    figure = figure_of(name, study)
+    entry = study.content["figures"][name]
+    experiments = list(dict.fromkeys(entry.get("experiments", {}).values()))
+    datasets = list(entry.get("datasets", []))
+    if figure.shows_data:
+        datasets += [study.experiment(experiment)["dataset"] for experiment in experiments]
+    return experiments, list(dict.fromkeys(datasets))
+
+
+def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path) -> None:
+    """Write <name>.png and <name>.pdf.
+
+    Args:
+        runs: the folder of all runs, usually results/<study>/runs.
+        processed: the folder of prepared datasets, usually data/processed.
+        out: the folder to write to.
+
+    Raises:
+        AebayesError: the figure is unknown, an input is missing or broken, or a file cannot be
+            written.
+    """
+    module, function = figure_of(name, study).draw.split(":")
+    draw = getattr(importlib.import_module(f"aebayes.figures.{module}"), function)
+    sources = importlib.import_module("aebayes.figures.sources").Sources(
+        name, study, runs, processed
+    )
+    style = importlib.import_module("aebayes.figures.style")
+    with style.applied():
+        style.save(draw(sources), study.name, out / name)

@@ -1,0 +1,121 @@
+"""Figures that show images: the data, random samples, reconstructions."""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from aebayes.data.dataset import Dataset
+from aebayes.figures.sources import Sources
+from aebayes.figures.style import (
+    BLACK,
+    COLUMN,
+    GREY,
+    method_colour,
+    new_figure,
+    point_colours,
+    point_name,
+)
+
+GRID_SIDE = 6
+STRIP = 10
+
+
+def draw_data(sources: Sources) -> Figure:
+    """AVB, figure 2: every training image, its pixels with their values, its name and colour."""
+    dataset = sources.only_dataset()
+    images, _ = dataset.split("train")
+    colours = point_colours(len(images))
+    figure = new_figure(1.25)
+    panels = figure.subplots(1, len(images), squeeze=False)[0]
+    for index, (axes, image, colour) in enumerate(zip(panels, images, colours, strict=True)):
+        show_pixels(axes, image[0] / dataset.scale, colour)
+        for (row, column), value in np.ndenumerate(image[0]):
+            ink = "black" if value > dataset.scale / 2 else "white"
+            axes.text(column, row, f"{value}", ha="center", va="center", color=ink)
+        axes.set_title(point_name(index))
+        axes.set_xlabel(f"class {index}")
+    return figure
+
+
+def show_pixels(axes: Axes, image: np.ndarray, colour: str, width: float = 2.0) -> None:
+    """An image (H, W) in [0, 1] in a frame of its colour."""
+    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=width)
+
+
+def draw_samples(sources: Sources) -> Figure:
+    """AVB, figure 4: images of the data beside random samples of every experiment's decoder."""
+    experiments = sources.experiments()
+    panels = []
+    for name in dict.fromkeys(experiment.dataset for experiment in experiments):
+        dataset = sources.dataset(name)
+        images, _ = dataset.split("train")
+        panels.append((f"data: {name}", BLACK, dataset, images / dataset.scale))
+    for shown in experiments:
+        (samples,) = shown.arrays("samples")
+        dataset = sources.dataset(shown.dataset)
+        panels.append((f"{shown.label} samples", method_colour(shown.method), dataset, samples))
+    rows = math.ceil(len(panels) / 2)
+    figure = new_figure(rows * (COLUMN / 2 + 0.12) + 0.14)
+    places = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for axes, (title, colour, dataset, images) in zip(places, panels, strict=False):
+        axes.set_title(title, color=colour)
+        show_grid(axes, as_images(images[: GRID_SIDE**2], dataset), GRID_SIDE)
+    for axes in places[len(panels) :]:
+        axes.remove()
+    return figure
+
+
+def draw_reconstructions(sources: Sources) -> Figure:
+    """Test images above their reconstructions, every experiment's below the one before."""
+    strips = []
+    for shown in sources.experiments():
+        images, reconstructions = shown.arrays("images", "reconstructions")
+        dataset = sources.dataset(shown.dataset)
+        colour = method_colour(shown.method)
+        given = as_images(images[:STRIP], dataset)
+        # The same test images again would only push the reconstructions apart.
+        if not any(np.array_equal(given, strip) for _, _, strip in strips):
+            strips.append(("test image", BLACK, given))
+        strips.append((shown.label, colour, as_images(reconstructions[:STRIP], dataset)))
+    heights = [strip.shape[2] / strip.shape[3] for _, _, strip in strips]
+    figure = new_figure(sum(heights) * (COLUMN - 0.75) / STRIP + 0.05 * len(strips) + 0.2)
+    panels = figure.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (label, colour, strip) in zip(panels, strips, strict=True):
+        show_grid(axes, strip, STRIP)
+        axes.set_ylabel(label, color=colour, rotation=0, ha="right", va="center")
+    return figure
+
+
+def as_images(values: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Images in [0, 1], (n, X) or (n, C, H, W) -> (n, C, H, W)."""
+    return values.reshape(-1, *dataset.shape)
+
+
+def show_grid(axes: Axes, images: np.ndarray, columns: int) -> None:
+    """Images (n, C, H, W) in [0, 1] side by side, `columns` a row, a thin line between them."""
+    axes.imshow(tile(images, columns), cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(color=GREY, linewidth=0.4)
+
+
+def tile(images: np.ndarray, columns: int) -> np.ndarray:
+    """One picture (H', W') of grey images, (H', W', 3) of coloured ones; white between them."""
+    count, channels, height, width = images.shape
+    rows = math.ceil(count / columns)
+    gap = max(1, round(width / 14))
+    scale = 4  # finer than the pixels, so that the gap is thinner than one
+    picture = np.ones(
+        (rows * (height * scale + gap) - gap, columns * (width * scale + gap) - gap, channels)
+    )
+    for index, image in enumerate(images):
+        row, column = divmod(index, columns)
+        top, left = row * (height * scale + gap), column * (width * scale + gap)
+        fine = np.moveaxis(image, 0, -1).repeat(scale, 0).repeat(scale, 1)
+        picture[top : top + height * scale, left : left + width * scale] = fine
+    return picture if channels == 3 else picture[:, :, 0]

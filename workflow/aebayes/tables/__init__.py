@@ -1,0 +1,64 @@
+"""Tables: metrics on disk in, CSV, Markdown and LaTeX out. Nothing here knows of torch.
+
+To add a table, describe its quantities in a module like `avb.py` and list it in `TABLES`; to give
+it published values, add them to config/published.yaml.
+"""
+
+from pathlib import Path
+
+from aebayes.config import Study
+from aebayes.errors import AebayesError
+from aebayes.files import write_text
+from aebayes.tables.avb import TABLE_1
+from aebayes.tables.likelihoods import IMAGES
+from aebayes.tables.published import load_published
+from aebayes.tables.render import Layout, to_csv, to_markdown, to_tex
+from aebayes.tables.table import Table
+
+TABLES: dict[str, Table] = {"avb-table-1": TABLE_1, "image-likelihoods": IMAGES}
+
+
+def table_of(name: str, study: Study) -> Table:
+    """The table of that name, if it exists and the study has it.
+
+    Raises:
+        AebayesError: it does not, or the study has not; names those that do.
+    """
+    if name not in TABLES:
+        raise AebayesError(f"unknown table {name!r}", f"use one of: {', '.join(TABLES)}")
+    if name not in study.content["tables"]:
+        known = ", ".join(study.content["tables"]) or "none"
+        raise AebayesError(
+            f"{study.path} has no table {name!r}", f"use one of its tables ({known}), or add it"
+        )
+    return TABLES[name]
+
+
+def inputs(name: str, study: Study) -> list[str]:
+    """The experiments whose metrics.json the table reads.
+
+    Raises:
+        AebayesError: the table is unknown, or is not in the study.
+    """
+    table_of(name, study)
+    return list(dict.fromkeys(study.content["tables"][name]["experiments"].values()))
+
+
+def make_table(name: str, study: Study, runs: Path, out: Path) -> None:
+    """Write <name>.csv, .md and .tex.
+
+    Args:
+        runs: the folder of all runs, usually results/<study>/runs.
+        out: the folder to write to.
+
+    Raises:
+        AebayesError: the table is unknown, metrics are broken or another run's, or a file cannot
+            be written. Metrics that are missing are no error: their cells say so.
+    """
+    table = table_of(name, study)
+    values = load_published()
+    cells = table.cells(name, study, runs, values)
+    layout = Layout(name, table, study, cells)
+    write_text(out / f"{name}.csv", to_csv(name, cells))
+    write_text(out / f"{name}.md", to_markdown(layout, values))
+    write_text(out / f"{name}.tex", to_tex(layout, values))

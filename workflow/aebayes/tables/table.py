@@ -1,0 +1,111 @@
+"""What a table is: quantities of a study's labelled experiments, each beside the published one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aebayes.config import Study
+from aebayes.tables.measurements import Measurement, Run, difference, read_run
+from aebayes.tables.published import Published, PublishedValues
+
+OPTIMUM = "optimum"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A column of the CSV.
+
+    Args:
+        name: as the CSV and config/published.yaml name it.
+        tex: the same, in LaTeX.
+        metric: its name in metrics.json.
+        absent: why a run may lack it.
+        note: what it is, for the table's reader; `{k}` becomes the importance samples.
+        unit: what it is counted in.
+        over: a method whose value is taken off, by its name in the study.
+    """
+
+    name: str
+    tex: str
+    metric: str
+    absent: str
+    note: str
+    unit: str = "nats/image"
+    over: str | None = None
+
+    def measure(self, run: Run, runs: list[Run]) -> Measurement:
+        """This quantity of a run.
+
+        Args:
+            runs: all runs of the table, among them the one to compare with.
+        """
+        measured = run.measure(self.metric, self.absent)
+        if self.over is None:
+            return measured
+        references = [other for other in runs if other.method == self.over]
+        name = self.over.upper()
+        if not references:
+            return Measurement.missing(f"the table has no {name} to compare with")
+        if references[0] == run:
+            return Measurement.missing(f"{name} is what the others are compared with")
+        return difference(measured, references[0].measure(self.metric, self.absent))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A line of the CSV."""
+
+    row: str
+    quantity: Quantity
+    ours: Measurement
+    published: Published | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of every study.
+
+    Args:
+        title: one sentence, for people, without its full stop.
+        quantities: the columns of the CSV.
+        papers: keys of published.yaml in the order in which they are set beside ours.
+        also: a paper whose values are listed below the table.
+        decimals: of our numbers, and of published ones.
+        optimum: the theory's value by quantity, in words, if the table has a row for it.
+    """
+
+    title: str
+    quantities: tuple[Quantity, ...]
+    papers: tuple[str, ...]
+    also: tuple[str, ...] = ()
+    decimals: tuple[int, int] = (2, 2)
+    optimum: Mapping[str, str] = field(default_factory=dict)
+
+    def cells(self, name: str, study: Study, runs: Path, values: PublishedValues) -> list[Cell]:
+        """Every cell, row by row.
+
+        Raises:
+            AebayesError: a run's metrics are broken or another run's.
+        """
+        labelled = study.content["tables"][name]["experiments"]
+        read = [read_run(study, experiment, runs) for experiment in labelled.values()]
+        cells = []
+        for (label, experiment), run in zip(labelled.items(), read, strict=True):
+            for quantity in self.quantities:
+                published = self.find(values, label, quantity, study.experiment(experiment))
+                cells.append(Cell(label, quantity, quantity.measure(run, read), published))
+        if self.optimum:
+            data = study.experiment(next(iter(labelled.values())))
+            for quantity in self.quantities:
+                ours = Measurement.missing(self.optimum[quantity.name])
+                published = self.find(values, OPTIMUM, quantity, data)
+                cells.append(Cell(OPTIMUM, quantity, ours, published))
+        return cells
+
+    def find(
+        self, values: PublishedValues, row: str, quantity: Quantity, experiment: dict
+    ) -> Published | None:
+        """The published value that stands beside a cell, if any of the papers has one."""
+        about = experiment["dataset"], experiment["binarisation"]
+        found = (values.find(paper, row, quantity.name, *about) for paper in self.papers)
+        return next((published for published in found if published), None)

@@ -1,0 +1,90 @@
+"""The study, read and checked, and where its files lie."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+
+from snakemake.exceptions import WorkflowError
+
+from aebayes.config import load_config
+from aebayes.data import recipe_of
+from aebayes.errors import AebayesError
+from aebayes.figures import inputs as figure_inputs
+from aebayes.provenance import code_of, device_count
+from aebayes.tables import inputs as table_inputs
+
+try:
+    STUDY = load_config(config, Path("config/config.yaml"))
+    RECIPES = {name: recipe_of(name) for name in STUDY.datasets}
+    TABLES = {name: table_inputs(name, STUDY) for name in STUDY.tables}
+    FIGURES = {name: figure_inputs(name, STUDY) for name in STUDY.figures}
+except AebayesError as problem:
+    raise WorkflowError(str(problem))
+
+RESULTS = f"results/{STUDY.name}"
+RUNS = f"{RESULTS}/runs"
+GPU = device_count(config["device"])
+
+# Without it, an environment made from the lock alone would not find the library.
+shell.prefix(f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/workflow'; ")
+
+
+wildcard_constraints:
+    dataset="[a-z0-9_]+",
+    experiment="[a-z0-9-]+",
+
+
+def raw_files(dataset):
+    """The raw files of a dataset; none if it is made or shipped with a library."""
+    return [f"data/raw/{dataset}/{file.name}" for file in RECIPES[dataset].files]
+
+
+def data_of(experiment):
+    """The prepared dataset and its card."""
+    return processed([STUDY.experiment(experiment)["dataset"]])
+
+
+def processed(datasets):
+    """The prepared datasets and their cards."""
+    return [
+        f"data/processed/{name}.{kind}" for name in datasets for kind in ("npz", "json")
+    ]
+
+
+def runs_files(experiments, names):
+    """Files of several runs."""
+    return [
+        f"{RUNS}/{experiment}/{name}" for experiment in experiments for name in names
+    ]
+
+
+def rule_name(name):
+    """A table's or figure's rule: rule names take no hyphens."""
+    return name.replace("-", "_")
+
+
+def training_threads(wildcards):
+    """An experiment's own number of threads."""
+    return STUDY.experiment(wildcards.experiment)["training"]["threads"]
+
+
+def training_settings(wildcards):
+    """All that training depends on: a change of it trains again."""
+    settings = STUDY.experiment(wildcards.experiment)
+    return {key: value for key, value in settings.items() if key != "evaluation"}
+
+
+def training_code(wildcards):
+    """The hash of the library's code that training reaches."""
+    return code_of("train", STUDY.experiment(wildcards.experiment)["method"])
+
+
+def evaluation_settings(wildcards):
+    """How the experiment is evaluated."""
+    return STUDY.experiment(wildcards.experiment)["evaluation"]
+
+
+def evaluation_code(wildcards):
+    """The hash of the library's code that evaluation reaches."""
+    return code_of("evaluate", STUDY.experiment(wildcards.experiment)["method"])

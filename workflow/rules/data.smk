@@ -1,0 +1,37 @@
+for dataset in STUDY.datasets:
+    if raw_files(dataset):
+
+        rule:
+            name:
+                f"fetch_{dataset}"
+            output:
+                raw_files(dataset),
+            log:
+                f"logs/data/fetch-{dataset}.log",
+            benchmark:
+                f"benchmarks/data/fetch-{dataset}.tsv"
+            conda:
+                "../../envs/pipeline.yaml"
+            params:
+                dataset=dataset,
+                mirrors=[f"--mirror={mirror}" for mirror in config["mirrors"]],
+            shell:
+                "python -m aebayes fetch {params.dataset} {params.mirrors:q} 2>&1 | tee {log:q}"
+
+
+rule prepare:
+    input:
+        lambda wildcards: raw_files(wildcards.dataset),
+    output:
+        "data/processed/{dataset}.npz",
+        "data/processed/{dataset}.json",
+    log:
+        "logs/data/prepare-{dataset}.log",
+    benchmark:
+        "benchmarks/data/prepare-{dataset}.tsv"
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        code=code_of("prepare"),
+    shell:
+        "python -m aebayes prepare {wildcards.dataset} 2>&1 | tee {log:q}"

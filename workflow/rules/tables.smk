@@ -1,0 +1,35 @@
+for table, experiments in TABLES.items():
+
+    rule:
+        name:
+            rule_name(table)
+        input:
+            metrics=runs_files(experiments, ["metrics.json"]),
+            published="config/published.yaml",
+        output:
+            csv=report(
+                f"{RESULTS}/tables/{table}.csv",
+                caption=f"../report/{table}.rst",
+                category="Tables",
+                labels={"table": table},
+            ),
+            md=f"{RESULTS}/tables/{table}.md",
+            tex=f"{RESULTS}/tables/{table}.tex",
+        log:
+            f"{RESULTS}/logs/{table}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/{table}.tsv"
+        conda:
+            "../../envs/pipeline.yaml"
+        params:
+            name=table,
+            study=STUDY.path,
+            settings=STUDY.tables[table],
+            code=code_of("table"),
+        shell:
+            "python -m aebayes table {params.name} --study {params.study:q} 2>&1 | tee {log:q}"
+
+
+rule tables:
+    input:
+        [f"{RESULTS}/tables/{table}.csv" for table in TABLES],
