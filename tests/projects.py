@@ -86,5 +86,5 @@ def make_project(folder: Path, study: dict) -> Project:
 def study() -> dict:
     """The tiny study, its AVB long enough to be killed in the middle."""
     content = tiny.study()
-    content["experiments"]["avb-four-points"]["training"]["steps"] = 2000
+    content["experiments"]["avb-four-points"]["training"]["steps"] = 1000
     return content

@@ -57,7 +57,7 @@ EXPERIMENTS = {
     },
 }
 EVALUATIONS = {
-    "four_points": {"kind": "exact", "grid": 121, "codes": 200},
+    "four_points": {"kind": "exact", "grid": 121, "codes": 200, "density_codes": 20000},
     "digits": {"kind": "sampled", "importance_samples": 5},
 }
 

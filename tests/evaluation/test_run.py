@@ -25,11 +25,6 @@ def evaluated(prepared, folder, experiment):
     return json.loads((folder / "metrics.json").read_text())["metrics"]
 
 
-@pytest.fixture(autouse=True)
-def few_samples(monkeypatch):
-    monkeypatch.setattr("aebayes.evaluation.exact.THEORY_SAMPLES", 1 << 16)
-
-
 @pytest.mark.parametrize("method", ["vae", "avb", "aae"])
 def test_four_points_have_every_metric_and_the_bound_is_below_the_likelihood(
     prepared, tmp_path, method

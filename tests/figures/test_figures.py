@@ -26,27 +26,13 @@ def drawn(name: str, sources: dict[str, Sources]) -> Figure:
     module, function = FIGURES[name].draw.split(":")
     figure = getattr(importlib.import_module(f"aebayes.figures.{module}"), function)(sources[name])
     style.settle(figure)
+    figure.draw_without_rendering()  # shrinks the panels of images to their aspect
     return figure
 
 
 def texts_of(figure: Figure) -> list[Text]:
     """All that can be read on it."""
     return [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_figures_are_written_as_png_and_pdf(
-    name: str, study: Study, made: Path, tmp_path: Path
-) -> None:
-    make_figure(name, study, made / "runs", made / "processed", tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{name}.pdf", f"{name}.png"]
-    picture = matplotlib.image.imread(tmp_path / f"{name}.png")
-    assert picture.shape[1] == round(style.COLUMN * style.DPI)
-    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
-    pdf = (tmp_path / f"{name}.pdf").read_bytes()
-    assert pdf.startswith(b"%PDF-")
-    assert pdf.rstrip().endswith(b"%%EOF")
-    assert b"CreationDate" not in pdf
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -179,7 +165,7 @@ def test_inputs_are_what_the_figure_reads(
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_inputs_suffice_to_draw_the_figure(
+def test_figures_are_written_as_png_and_pdf_from_their_inputs_alone(
     name: str, study: Study, made: Path, tmp_path: Path
 ) -> None:
     experiments, datasets = inputs(name, study)
@@ -189,8 +175,17 @@ def test_inputs_suffice_to_draw_the_figure(
     for dataset in datasets:
         for kind in ("npz", "json"):
             shutil.copy(made / "processed" / f"{dataset}.{kind}", tmp_path / "processed")
-    make_figure(name, study, tmp_path / "runs", tmp_path / "processed", tmp_path / "out")
-    assert (tmp_path / "out" / f"{name}.png").stat().st_size > 1000
+    out = tmp_path / "out"
+    make_figure(name, study, tmp_path / "runs", tmp_path / "processed", out)
+
+    assert sorted(path.name for path in out.iterdir()) == [f"{name}.pdf", f"{name}.png"]
+    picture = matplotlib.image.imread(out / f"{name}.png")
+    assert picture.shape[1] == round(style.COLUMN * style.DPI)
+    assert len(np.unique(picture[::2, ::2].reshape(-1, picture.shape[2]), axis=0)) > 20
+    pdf = (out / f"{name}.pdf").read_bytes()
+    assert pdf.startswith(b"%PDF-")
+    assert pdf.rstrip().endswith(b"%%EOF")
+    assert b"CreationDate" not in pdf
 
 
 def test_unknown_figures_are_named_with_the_known_ones(study: Study, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ import math
 import torch
 
 from aebayes.streams import Streams
-from aebayes.training.batches import Batches
+from aebayes.training.batches import Batches, bernoulli_thresholds
 
 
 def test_every_image_is_used_once_an_epoch():
@@ -28,3 +28,11 @@ def test_dynamic_binarisation_draws_each_pixel_anew_with_its_intensity():
     assert not torch.equal(draws[0], draws[1])
     p = 64 / 255
     assert abs(draws.mean() - p) < 4 * math.sqrt(p * (1 - p) / draws.numel())
+
+
+def test_thresholds_give_every_intensity_its_probability():
+    x = torch.arange(256, dtype=torch.uint8)
+    draws = torch.arange(-32768, 32768, dtype=torch.int32)  # every value that int16 can take
+    thresholds = bernoulli_thresholds(x, 255)
+    found = (draws < thresholds.unsqueeze(1)).double().mean(1)
+    assert (found - x.double() / 255).abs().max() <= 1 / 65536

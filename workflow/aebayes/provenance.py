@@ -22,7 +22,7 @@ CODE = {
     ),
     "evaluate": ("streams.py", "devices.py", "networks", "evaluation", "data/dataset.py"),
     "table": ("files.py", "tables"),
-    "figure": ("figures", "data/dataset.py"),
+    "figure": ("files.py", "figures", "data/dataset.py"),
     "version": ("version.py",),
 }
 

@@ -1,6 +1,7 @@
 """One random stream per replica, so that no replica's numbers depend on its neighbours."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import torch
@@ -47,6 +48,14 @@ class Streams:
         for part, generator in zip(out, self.generators, strict=True):
             part.uniform_(generator=generator)
         return out
+
+    def int16(self, *shape: int) -> Tensor:
+        """Draws from all 65,536 values of int16, uniformly: (R, *shape)."""
+        words = -(-math.prod(shape) // 4)
+        out = torch.empty(len(self), words, dtype=torch.int64, device=self.device)
+        for part, generator in zip(out, self.generators, strict=True):
+            part.random_(-(2**63), None, generator=generator)  # all 64 bits
+        return out.view(torch.int16)[:, : math.prod(shape)].unflatten(1, shape)
 
     def permutation(self, n: int) -> Tensor:
         """One permutation of 0 … n−1 per replica: (R, n)."""

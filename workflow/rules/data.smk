@@ -7,9 +7,9 @@ for dataset in STUDY.datasets:
             output:
                 raw_files(dataset),
             log:
-                f"logs/data/fetch-{dataset}.log",
+                f"{RESULTS}/logs/fetch-{dataset}.log",
             benchmark:
-                f"benchmarks/data/fetch-{dataset}.tsv"
+                f"{RESULTS}/benchmarks/fetch-{dataset}.tsv"
             conda:
                 "../../envs/pipeline.yaml"
             params:
@@ -26,9 +26,9 @@ rule prepare:
         "data/processed/{dataset}.npz",
         "data/processed/{dataset}.json",
     log:
-        "logs/data/prepare-{dataset}.log",
+        f"{RESULTS}/logs/prepare-{{dataset}}.log",
     benchmark:
-        "benchmarks/data/prepare-{dataset}.tsv"
+        f"{RESULTS}/benchmarks/prepare-{{dataset}}.tsv"
     conda:
         "../../envs/pipeline.yaml"
     params:

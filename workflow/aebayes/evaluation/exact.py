@@ -18,7 +18,6 @@ Arrays = dict[str, np.ndarray]
 FIGURE_CODES = 2000
 THEORY_HALF_WIDTH = 3.5
 THEORY_CELLS = 70
-THEORY_SAMPLES = 1 << 21
 THEORY_CHUNK = 1 << 16
 
 
@@ -30,7 +29,8 @@ def exact_metrics(
 
     Args:
         x: the few images that are the whole of the data, (R, B, X).
-        settings: `grid`, points a side; `codes`, S, samples of q(z|x) an image.
+        settings: `grid`, points a side; `codes`, S, samples of q(z|x) an image; `density_codes`,
+            how many to count for a black box's density.
     """
     model = method.model
     grid = Grid.of(settings["grid"])
@@ -56,7 +56,9 @@ def exact_metrics(
     if method.estimates_log_ratio:
         t = method.adversary(x, codes).double().mean(1)  # (R, B)
         metrics["elbo_adversary"] = Metric.of((reconstruction - t).mean(1))
-        more_metrics, more_arrays = compare_with_theory(method, x, streams)
+        more_metrics, more_arrays = compare_with_theory(
+            method, x, settings["density_codes"], streams
+        )
         metrics |= more_metrics
         arrays |= more_arrays
     return metrics, arrays
@@ -97,13 +99,13 @@ def prior_kl(codes: Tensor, streams: Streams) -> list[float]:
 
 
 def compare_with_theory(
-    method: Method, x: Tensor, streams: Streams
+    method: Method, x: Tensor, samples: int, streams: Streams
 ) -> tuple[dict[str, Metric], Arrays]:
     """T(x, z) beside what theory says it is.
 
     Proposition 1: T* = log q(z|x) − log p(z). Corollary 4: at the equilibrium that is the
     pointwise mutual information log q(z|x) − log q(z). The black-box densities come from counting
-    two million codes an image in small cells.
+    many codes an image in small cells.
 
     Returns:
         Root mean squared differences under q by replica, and arrays on cell centres:
@@ -113,7 +115,9 @@ def compare_with_theory(
     edges = np.linspace(-THEORY_HALF_WIDTH, THEORY_HALF_WIDTH, THEORY_CELLS + 1)
     centres = torch.tensor((edges[1:] + edges[:-1]) / 2, dtype=torch.float32)
     points = torch.cartesian_prod(centres, centres)  # (G², 2)
-    log_q = torch.from_numpy(log_densities(method.model, x, edges, streams))  # (R, B, G, G)
+    log_q = torch.from_numpy(
+        log_densities(method.model, x, edges, samples, streams)
+    )  # (R, B, G, G)
     log_prior = log_standard_normal(points).view(THEORY_CELLS, THEORY_CELLS)
     log_marginal = log_q.nan_to_num(-torch.inf).logsumexp(1, keepdim=True) - np.log(x.shape[1])
     t = method.adversary(x, points.expand(len(x), -1, -1).unsqueeze(2))  # (R, G², B)
@@ -130,10 +134,12 @@ def compare_with_theory(
     }
 
 
-def log_densities(model: AutoEncoder, x: Tensor, edges: np.ndarray, streams: Streams) -> np.ndarray:
+def log_densities(
+    model: AutoEncoder, x: Tensor, edges: np.ndarray, samples: int, streams: Streams
+) -> np.ndarray:
     """log q(z|x) of every image on the cells between `edges`: (R, B, G, G), NaN where unknown."""
-    rounds = THEORY_SAMPLES // THEORY_CHUNK
-    chunks = [sample_codes(model, x, THEORY_CHUNK, streams) for _ in range(rounds)]
+    sizes = [min(THEORY_CHUNK, samples - done) for done in range(0, samples, THEORY_CHUNK)]
+    chunks = [sample_codes(model, x, size, streams) for size in sizes]
     codes = torch.cat(chunks, 1).numpy()  # (R, S, B, 2)
     return np.stack(
         [

@@ -72,7 +72,7 @@ def new_figure(height: float) -> Figure:
 def parts(figure: Figure, heights: Sequence[float]) -> list[SubplotSpec]:
     """Parts of a figure, one below the other, their heights in proportion."""
     # Not subfigures: where those lie cannot be rounded (see `settle`).
-    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, hspace=0.05)
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights, hspace=0.1)
     return [grid[row] for row in range(len(heights))]
 
 

@@ -44,6 +44,12 @@ class PublishedValues:
                 return self._published(entry)
         return None
 
+    def of(self, paper: str, column: str) -> list[dict]:
+        """A paper's entries of one column."""
+        return [
+            entry for entry in self.values if entry["paper"] == paper and entry["column"] == column
+        ]
+
     def _published(self, entry: dict) -> Published:
         short = self.papers[entry["paper"]]["short"]
         return Published(

@@ -166,16 +166,14 @@ class Layout:
             about = values.papers[paper]
             for quantity in self.table.quantities:
                 found = [
-                    (entry["row"], entry["value"], entry["evidence"])
-                    for entry in values.values
-                    if entry["paper"] == paper
-                    and entry["column"] == quantity.name
-                    and entry["row"] in self.columns
-                    and (self.cells[entry["row"], quantity.name].published is not None)
+                    entry
+                    for entry in values.of(paper, quantity.name)
+                    if entry["row"] in self.columns
+                    and self.cells[entry["row"], quantity.name].published is not None
                 ]
                 if found:
-                    numbers = ", ".join(f"{row} {value:g}" for row, value, _ in found)
-                    evidence = " and ".join(dict.fromkeys(each for *_, each in found))
+                    numbers = ", ".join(f"{entry['row']} {entry['value']:g}" for entry in found)
+                    evidence = " and ".join(dict.fromkeys(entry["evidence"] for entry in found))
                     lines.append(
                         f"{about['short']} ({about['version']}, {evidence}), "
                         f"{quantity.name}: {numbers.replace('-', '−')}"
@@ -235,7 +233,7 @@ def to_tex(layout: Layout, values: PublishedValues) -> str:
     remarks = [f"[{number}] {note}" for number, note in enumerate(layout.notes, 1)]
     remarks += [f"{quantity.name}: {note}" for quantity, note in layout.definitions()]
     remarks += layout.elsewhere(values)
-    # Not `\\\\`: it would take the bracket of the next remark's number for its argument.
+    # Not a line break: it would take the bracket of the next remark's number for its argument.
     lines += [f"{tex(remark)}." + r"\par" for remark in remarks]
     lines += [r"\end{minipage}", r"\end{table}"]
     return "\n".join(lines) + "\n"

@@ -20,8 +20,8 @@ class Batches:
     """
 
     def __init__(self, x: Tensor, scale: int, size: int, binarise: bool, streams: Streams):
-        repeats = -(-size // len(x))
-        self.x = (x.float() / scale).repeat(repeats, 1)
+        x = x.repeat(-(-size // len(x)), 1)
+        self.x = bernoulli_thresholds(x, scale) if binarise else x.float() / scale
         self.size = size
         self.binarise = binarise
         self.streams = streams
@@ -42,7 +42,7 @@ class Batches:
         chosen = self.order[:, self.position : self.position + self.size]
         self.position += self.size
         x = self.x[chosen]  # (R, B, X)
-        return (self.streams.uniform(*x.shape[1:]) < x).float() if self.binarise else x
+        return (self.streams.int16(*x.shape[1:]) < x).float() if self.binarise else x
 
     def state(self) -> dict[str, Tensor]:
         """What `load_state` needs to go on."""
@@ -52,3 +52,12 @@ class Batches:
         """Go on from where `state` was taken."""
         self.order = state["order"].to(self.order.device)
         self.position = int(state["position"])
+
+
+def bernoulli_thresholds(x: Tensor, scale: int) -> Tensor:
+    """t with P(u < t) = x / scale for u uniform over int16: one comparison binarises a pixel.
+
+    Sixteen random bits a pixel instead of a float's 32 make the draw a quarter of its cost, and
+    err by less than 2⁻¹⁶: an intensity of 1 is drawn as 0 once in 65,536 times.
+    """
+    return (x.double() / scale * 65536 - 32768).round().clamp(max=32767).to(torch.int16)

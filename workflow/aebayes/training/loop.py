@@ -106,6 +106,7 @@ class Trainer:
         names = [phase.name for phase in self.phases]
         self.history = History(names, replicas, self.settings["log_every"], streams.device)
         self.step = 0
+        self.seconds = 0.0  # spent training, over all starts
 
     def run(self, interruptions: Interruptions) -> None:
         """Train to the last step, from the saved state if there is one.
@@ -115,12 +116,14 @@ class Trainer:
             AebayesError: a loss is not finite.
         """
         self.load()
+        began = time.monotonic() - self.seconds
         steps = self.settings["steps"]
         progress = Progress(self.name, self.step, steps)
         with interruptions.listening():
             while self.step < steps:
                 self.train_step()
                 self.step += 1
+                self.seconds = time.monotonic() - began
                 if self.history.advance() or self.step == steps:
                     progress.show(self.step, self.history.flush(self.step, self.name))
                 reason = interruptions.reason_to_stop() if self.step < steps else None
@@ -170,7 +173,8 @@ class Trainer:
             state = getattr(self, part).state()
             tensors |= {f"{part}.{name}": value for name, value in state.items()}
         tensors["streams"] = self.streams.state()
-        save_tensors(self.resume, tensors, {"fingerprint": self.fingerprint, "step": self.step})
+        about = {"fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds}
+        save_tensors(self.resume, tensors, about)
 
     def load(self) -> None:
         """Go on from the resume state, if it is whole and of this very run."""
@@ -193,7 +197,7 @@ class Trainer:
         self.batches.load_state(part_of(tensors, "batches"))
         self.history.load_state(part_of(tensors, "history"))
         self.streams.load_state(tensors["streams"])
-        self.step = about["step"]
+        self.step, self.seconds = about["step"], about["seconds"]
         print(f"{self.name}: going on from step {self.step}")
 
 

@@ -105,6 +105,7 @@ def train(
     facts = {
         "experiment": experiment,
         "device": device_name(where),
+        "training_seconds": round(trainer.seconds, 1),
         "threads": torch.get_num_threads(),
         "dataset_sha256": dataset.sha256,
         "checkpoint_sha256": sha256(files.checkpoint),
