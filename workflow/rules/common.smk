@@ -26,8 +26,12 @@ RESULTS = f"results/{STUDY.name}"
 RUNS = f"{RESULTS}/runs"
 GPU = device_count(config["device"])
 
-# Without it, an environment made from the lock alone would not find the library.
-shell.prefix(f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/workflow'; ")
+# An environment made from the lock alone would not find the library without PYTHONPATH; and
+# without --sdm, the steps' Python is the one that runs Snakemake, also where no venv is active.
+PREFIX = f"set -euo pipefail; export PYTHONPATH='{workflow.basedir}/workflow'; "
+if not workflow.deployment_settings.deployment_method:
+    PREFIX += f"export PATH='{Path(sys.executable).parent}':\"$PATH\"; "
+shell.prefix(PREFIX)
 
 
 wildcard_constraints:

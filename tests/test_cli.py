@@ -1,0 +1,141 @@
+"""The command line by hand: the same files as the rules, and one clear message for bad input."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from click.testing import CliRunner
+
+from aebayes.cli import main
+
+STEPS = ("fetch", "prepare", "train", "evaluate", "table", "figure", "version")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty folder with the tiny study, to run commands in."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AEBAYES_MIRRORS", raising=False)
+    tiny.write(tmp_path / "tiny.yaml")
+    return tmp_path
+
+
+def run(*words: str):
+    return CliRunner().invoke(main, words)
+
+
+def refused(*words: str) -> str:
+    """What a command prints that must fail: a problem and a remedy, no traceback."""
+    done = run(*words)
+    assert done.exit_code == 2, done.output
+    assert isinstance(done.exception, SystemExit)
+    lines = done.output.splitlines()
+    problem = next(i for i, line in enumerate(lines) if line.startswith("error: "))
+    assert any(line.startswith("remedy: ") for line in lines[problem:])
+    return done.output
+
+
+def test_help_names_every_step():
+    output = run("--help").output
+    assert all(step in output for step in STEPS)
+
+
+def test_steps_run_by_hand_make_the_rules_files(here):
+    assert run("prepare", "four_points").exit_code == 0
+    for experiment in ("vae-four-points", "avb-four-points", "aae-four-points"):
+        for step in ("train", "evaluate"):
+            done = run(step, experiment, "--study", "tiny.yaml")
+            assert done.exit_code == 0, done.output
+    assert run("table", "avb-table-1", "--study", "tiny.yaml").exit_code == 0
+    assert run("figure", "avb-figure-3", "--study", "tiny.yaml").exit_code == 0
+    results = here / "results" / "tiny"
+    for name in (
+        "runs/avb-four-points/checkpoint.safetensors",
+        "runs/avb-four-points/history.csv",
+        "runs/avb-four-points/training.json",
+        "runs/avb-four-points/metrics.json",
+        "runs/avb-four-points/arrays.npz",
+        "runs/avb-four-points/evaluation.json",
+        "tables/avb-table-1.csv",
+        "tables/avb-table-1.md",
+        "tables/avb-table-1.tex",
+        "figures/avb-figure-3.png",
+        "figures/avb-figure-3.pdf",
+    ):
+        assert (results / name).stat().st_size > 0
+
+
+def test_unknown_names_are_refused_with_the_known_ones(here):
+    assert "vae-four-points" in refused("train", "vea", "--study", "tiny.yaml")
+    assert "digits" in refused("prepare", "nist")
+    assert "avb-table-1" in refused("table", "avb-table-9", "--study", "tiny.yaml")
+    assert "avb-figure-3" in refused("figure", "avb-figure-9", "--study", "tiny.yaml")
+    assert "pocket" in refused("train", "vae-four-points", "--study", "pokcet")
+
+
+def test_missing_inputs_are_named(here):
+    output = refused("train", "vae-four-points", "--study", "tiny.yaml")
+    assert "data/processed/four_points" in output
+    run("prepare", "four_points")
+    output = refused("evaluate", "vae-four-points", "--study", "tiny.yaml")
+    assert "checkpoint.safetensors is missing" in output
+
+
+def test_gpu_that_is_not_there_is_refused(here):
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    run("prepare", "four_points")
+    output = refused("train", "vae-four-points", "--study", "tiny.yaml", "--device", "cuda")
+    assert "no GPU" in output
+
+
+def test_path_that_cannot_be_written_is_named_and_what_was_made_stays(here):
+    run("prepare", "four_points")
+    made = {path: path.read_bytes() for path in (here / "data").rglob("*.*") if path.is_file()}
+    (here / "results").write_text("a file in the way")
+    output = refused("train", "vae-four-points", "--study", "tiny.yaml")
+    assert "cannot write results/tiny" in output
+    assert {path: path.read_bytes() for path in made} == made
+
+
+def test_time_limit_has_an_exit_status_of_its_own_and_the_next_start_ends_the_run(here):
+    run("prepare", "four_points")
+    command = ("train", "vae-four-points", "--study", "tiny.yaml")
+    stopped = run(*command, "--time-limit", "0")
+    assert stopped.exit_code == 75
+    assert "its state is in results/tiny/resume" in stopped.output
+    assert run(*command).exit_code == 0
+    assert not list((here / "results/tiny/resume").iterdir())
+
+
+@pytest.mark.parametrize("step", ["fetch", "prepare", "table", "figure"])
+def test_light_steps_do_not_import_torch(here, step):
+    for experiment in ("vae-four-points", "avb-four-points", "aae-four-points"):
+        if step in ("table", "figure"):
+            run("prepare", "four_points")
+            run("train", experiment, "--study", "tiny.yaml")
+            run("evaluate", experiment, "--study", "tiny.yaml")
+    words = {
+        "fetch": ["fetch", "four_points"],
+        "prepare": ["prepare", "digits"],
+        "table": ["table", "avb-table-1", "--study", "tiny.yaml"],
+        "figure": ["figure", "avb-figure-3", "--study", "tiny.yaml"],
+    }[step]
+    code = (
+        "import sys\nfrom aebayes.cli import main\n"
+        f"main({words!r}, standalone_mode=False)\n"
+        "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
+    )
+    library = Path(__file__).resolve().parents[1] / "workflow"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": str(library)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
