@@ -43,15 +43,25 @@ def test_help_names_every_step():
     assert all(step in output for step in STEPS)
 
 
-def test_steps_run_by_hand_make_the_rules_files(here):
-    assert run("prepare", "four_points").exit_code == 0
-    for experiment in ("vae-four-points", "avb-four-points", "aae-four-points"):
-        for step in ("train", "evaluate"):
-            done = run(step, experiment, "--study", "tiny.yaml")
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory):
+    """A folder in which every step but `version` was run by hand."""
+    folder = tmp_path_factory.mktemp("by-hand")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        study = ("--study", str(tiny.write(folder / "tiny.yaml")))
+        steps = [("fetch", "four_points"), ("prepare", "four_points")]
+        for experiment in ("vae-four-points", "avb-four-points", "aae-four-points"):
+            steps += [("train", experiment, *study), ("evaluate", experiment, *study)]
+        steps += [("table", "avb-table-1", *study), ("figure", "avb-figure-3", *study)]
+        for words in steps:
+            done = run(*words)
             assert done.exit_code == 0, done.output
-    assert run("table", "avb-table-1", "--study", "tiny.yaml").exit_code == 0
-    assert run("figure", "avb-figure-3", "--study", "tiny.yaml").exit_code == 0
-    results = here / "results" / "tiny"
+    return folder
+
+
+def test_steps_run_by_hand_make_the_rules_files(by_hand):
+    results = by_hand / "results" / "tiny"
     for name in (
         "runs/avb-four-points/checkpoint.safetensors",
         "runs/avb-four-points/history.csv",
@@ -113,27 +123,26 @@ def test_time_limit_has_an_exit_status_of_its_own_and_the_next_start_ends_the_ru
     assert not list((here / "results/tiny/resume").iterdir())
 
 
-@pytest.mark.parametrize("step", ["fetch", "prepare", "table", "figure"])
-def test_light_steps_do_not_import_torch(here, step):
-    for experiment in ("vae-four-points", "avb-four-points", "aae-four-points"):
-        if step in ("table", "figure"):
-            run("prepare", "four_points")
-            run("train", experiment, "--study", "tiny.yaml")
-            run("evaluate", experiment, "--study", "tiny.yaml")
-    words = {
-        "fetch": ["fetch", "four_points"],
-        "prepare": ["prepare", "digits"],
-        "table": ["table", "avb-table-1", "--study", "tiny.yaml"],
-        "figure": ["figure", "avb-figure-3", "--study", "tiny.yaml"],
-    }[step]
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("fetch", "digits"),
+        ("prepare", "digits"),
+        ("table", "avb-table-1", "--study", "tiny.yaml"),
+        ("figure", "avb-figure-3", "--study", "tiny.yaml"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_light_steps_do_not_import_torch(by_hand, words):
     code = (
         "import sys\nfrom aebayes.cli import main\n"
-        f"main({words!r}, standalone_mode=False)\n"
+        f"main({list(words)!r}, standalone_mode=False)\n"
         "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
     )
     library = Path(__file__).resolve().parents[1] / "workflow"
     done = subprocess.run(
         [sys.executable, "-c", code],
+        cwd=by_hand,
         env=os.environ | {"PYTHONPATH": str(library)},
         capture_output=True,
         text=True,

@@ -11,6 +11,7 @@ from aebayes.training.run import train
 EXACT = {
     "log_likelihood",
     "reconstruction",
+    "reconstruction_per_pixel",
     "elbo",
     "prior_kl",
     "posterior_kl",

@@ -47,6 +47,7 @@ def exact_metrics(
     metrics = {
         "log_likelihood": Metric.of(log_px.mean(1)),
         "reconstruction": Metric.of(-reconstruction.mean(1)),
+        "reconstruction_per_pixel": Metric.of(-reconstruction.mean(1) / x.shape[-1], "nats/pixel"),
         "elbo": Metric.of((log_px - posterior_kl).mean(1)),
         "prior_kl": Metric.of(prior_kl(codes, streams)),
         "posterior_kl": Metric.of(posterior_kl.mean(1)),
