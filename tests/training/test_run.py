@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from aebayes.data.dataset import load
 from aebayes.errors import AebayesError, Interrupted
+from aebayes.runs import load_checkpoint
 from aebayes.training.loop import EXIT_TERMINATED, EXIT_TIME_LIMIT, Interruptions
-from aebayes.training.run import load_checkpoint, train
+from aebayes.training.run import train
 
 CPU = torch.device("cpu")
 

@@ -17,10 +17,15 @@ PACKAGE = Path(__file__).parent
 CODE = {
     "prepare": ("files.py", "data"),
     "train": (
-        *("streams.py", "devices.py", "networks", "training", "data/dataset.py"),
+        *("streams.py", "devices.py", "tensors.py", "runs.py"),
+        *("networks", "training", "data/dataset.py"),
         *("methods/base.py", "methods/{method}.py"),
     ),
-    "evaluate": ("streams.py", "devices.py", "networks", "evaluation", "data/dataset.py"),
+    "evaluate": (
+        *("streams.py", "devices.py", "tensors.py", "runs.py"),
+        *("networks", "evaluation", "data/dataset.py"),
+        *("methods/base.py", "methods/{method}.py"),
+    ),
     "table": ("files.py", "tables"),
     "figure": ("files.py", "figures", "data/dataset.py"),
     "version": ("version.py",),

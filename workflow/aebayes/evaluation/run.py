@@ -11,8 +11,8 @@ from aebayes.evaluation.exact import exact_metrics
 from aebayes.evaluation.sampled import sampled_metrics
 from aebayes.files import sha256, write_json, write_npz
 from aebayes.provenance import code_of, provenance
+from aebayes.runs import RunFiles, load_checkpoint
 from aebayes.streams import Streams
-from aebayes.training.run import RunFiles, load_checkpoint
 
 
 def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -> None:

@@ -28,11 +28,6 @@ class Batches:
         self.position = len(self.x)  # an order used up: the first batch draws one
         self.order = torch.arange(len(self.x), device=x.device).expand(len(streams), -1)
 
-    @staticmethod
-    def per_epoch(images: int, size: int) -> int:
-        """How many steps one pass over `images` takes."""
-        return max(1, images // size)
-
     def next(self) -> Tensor:
         """One minibatch for each replica: (R, B, X) in [0, 1]."""
         if self.position + self.size > len(self.x):

@@ -12,17 +12,12 @@ import torch
 from aebayes.errors import Interrupted
 from aebayes.methods.base import Method, Phase
 from aebayes.streams import Streams
+from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
 from aebayes.training.history import History
 from aebayes.training.optimisers import learning_rate, make_optimiser
 from aebayes.training.progress import Progress
-from aebayes.training.state import (
-    UNREADABLE,
-    load_optimiser_state,
-    load_tensors,
-    optimiser_state,
-    save_tensors,
-)
+from aebayes.training.state import load_optimiser_state, optimiser_state
 
 EXIT_TIME_LIMIT = 75  # EX_TEMPFAIL of sysexits.h: try again later
 EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
@@ -199,12 +194,3 @@ class Trainer:
         self.streams.load_state(tensors["streams"])
         self.step, self.seconds = about["step"], about["seconds"]
         print(f"{self.name}: going on from step {self.step}")
-
-
-def part_of(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
-    """The tensors named `prefix.…`, without the prefix."""
-    return {
-        name.removeprefix(f"{prefix}."): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(f"{prefix}.")
-    }

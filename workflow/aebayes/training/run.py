@@ -1,64 +1,19 @@
 """Train one experiment: data in, checkpoint, history and provenance out."""
 
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
-from aebayes.errors import AebayesError
 from aebayes.files import sha256, sha256_of, write_json, write_text
-from aebayes.methods import Method, make_method
+from aebayes.methods import make_method
 from aebayes.provenance import code_of, provenance
+from aebayes.runs import RunFiles, save_checkpoint, with_steps, without_evaluation
 from aebayes.streams import Streams
 from aebayes.training.batches import Batches
 from aebayes.training.loop import Interruptions, Trainer
-from aebayes.training.state import UNREADABLE, load_tensors, save_tensors
-
-
-@dataclass(frozen=True)
-class RunFiles:
-    """Where a run's files lie: results/<study>/runs/<experiment>/."""
-
-    checkpoint: Path
-    history: Path
-    training: Path
-
-    @classmethod
-    def under(cls, folder: Path) -> "RunFiles":
-        """The files of the run in `folder`."""
-        return cls(
-            folder / "checkpoint.safetensors", folder / "history.csv", folder / "training.json"
-        )
-
-
-def with_steps(experiment: dict, images: int) -> dict:
-    """The experiment with `training.epochs`, if that is what it gives, turned into `steps`."""
-    training = dict(experiment["training"])
-    if "epochs" in training:
-        per_epoch = Batches.per_epoch(images, training["batch"])
-        training["steps"] = training.pop("epochs") * per_epoch
-    return {**experiment, "training": training}
-
-
-def without_evaluation(experiment: dict) -> dict:
-    """What training depends on."""
-    return {key: value for key, value in experiment.items() if key != "evaluation"}
-
-
-def first_difference(found: dict, expected: dict, key: str = "") -> str | None:
-    """Where two settings first differ, in words; None if they are equal."""
-    for name in sorted({*found, *expected}):
-        here, there = found.get(name), expected.get(name)
-        if isinstance(here, dict) and isinstance(there, dict):
-            inside = first_difference(here, there, f"{key}{name}.")
-            if inside:
-                return inside
-        elif here != there:
-            return f"{key}{name} is {here!r} there and {there!r} in the study"
-    return None
 
 
 def train(
@@ -95,12 +50,7 @@ def train(
     trainer.run(interruptions or Interruptions())
 
     files = RunFiles.under(folder)
-    about = {
-        "experiment": without_evaluation(experiment),
-        "replicas": replicas,
-        "dataset_sha256": dataset.sha256,
-    }
-    save_tensors(files.checkpoint, trainer.method.state_dict(), about)
+    save_checkpoint(files.checkpoint, trainer.method, experiment, dataset, replicas)
     write_text(files.history, trainer.history.csv())
     facts = {
         "experiment": experiment,
@@ -133,34 +83,3 @@ def make_trainer(
     binarise = experiment["binarisation"] == "dynamic"
     batches = Batches(x, dataset.scale, settings["batch"], binarise, streams)
     return Trainer(method, batches, streams, experiment, replicas, resume, fingerprint)
-
-
-def load_checkpoint(
-    path: Path, experiment: dict, dataset: Dataset, device: torch.device
-) -> tuple[Method, list[int]]:
-    """The trained method, and the numbers of its replicas.
-
-    Raises:
-        AebayesError: the file is missing or not whole, or belongs to another experiment, to other
-            settings of this one, or to other data.
-    """
-    again = "train the experiment again: python -m aebayes train " + experiment["name"]
-    if not path.exists():
-        raise AebayesError(f"{path} is missing", again)
-    try:
-        tensors, about = load_tensors(path)
-    except UNREADABLE as problem:
-        raise AebayesError(f"{path} is not a readable checkpoint: {problem}", again) from problem
-    expected = with_steps(experiment, len(dataset.split("train")[0]))
-    difference = first_difference(about["experiment"], without_evaluation(expected))
-    if difference:
-        raise AebayesError(
-            f"{path} is not a checkpoint of experiment {experiment['name']} as the study has it: "
-            f"{difference}",
-            again,
-        )
-    if about["dataset_sha256"] != dataset.sha256:
-        raise AebayesError(f"{path} was trained on other bytes of {dataset.name}", again)
-    method = make_method(expected, torch.zeros(dataset.pixels), about["replicas"], device)
-    method.load_state_dict(tensors)
-    return method.eval(), about["replicas"]

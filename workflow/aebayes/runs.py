@@ -1,0 +1,96 @@
+"""A run: where its files lie, and its checkpoint, told apart from every other run's."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from aebayes.data.dataset import Dataset
+from aebayes.errors import AebayesError
+from aebayes.methods import Method, make_method
+from aebayes.tensors import UNREADABLE, load_tensors, save_tensors
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run's files lie: results/<study>/runs/<experiment>/."""
+
+    checkpoint: Path
+    history: Path
+    training: Path
+
+    @classmethod
+    def under(cls, folder: Path) -> "RunFiles":
+        """The files of the run in `folder`."""
+        return cls(
+            folder / "checkpoint.safetensors", folder / "history.csv", folder / "training.json"
+        )
+
+
+def with_steps(experiment: dict, images: int) -> dict:
+    """The experiment with `training.epochs`, if that is what it gives, turned into `steps`."""
+    training = dict(experiment["training"])
+    if "epochs" in training:
+        training["steps"] = training.pop("epochs") * max(1, images // training["batch"])
+    return {**experiment, "training": training}
+
+
+def without_evaluation(experiment: dict) -> dict:
+    """What training depends on."""
+    return {key: value for key, value in experiment.items() if key != "evaluation"}
+
+
+def first_difference(found: dict, expected: dict, key: str = "") -> str | None:
+    """Where two settings first differ, in words; None if they are equal."""
+    for name in sorted({*found, *expected}):
+        here, there = found.get(name), expected.get(name)
+        if isinstance(here, dict) and isinstance(there, dict):
+            inside = first_difference(here, there, f"{key}{name}.")
+            if inside:
+                return inside
+        elif here != there:
+            return f"{key}{name} is {here!r} there and {there!r} in the study"
+    return None
+
+
+def save_checkpoint(
+    path: Path, method: Method, experiment: dict, dataset: Dataset, replicas: list[int]
+) -> None:
+    """Write a method's tensors, with what tells them from another run's."""
+    about = {
+        "experiment": without_evaluation(experiment),
+        "replicas": replicas,
+        "dataset_sha256": dataset.sha256,
+    }
+    save_tensors(path, method.state_dict(), about)
+
+
+def load_checkpoint(
+    path: Path, experiment: dict, dataset: Dataset, device: torch.device
+) -> tuple[Method, list[int]]:
+    """The trained method, and the numbers of its replicas.
+
+    Raises:
+        AebayesError: the file is missing or not whole, or belongs to another experiment, to other
+            settings of this one, or to other data.
+    """
+    again = "train the experiment again: python -m aebayes train " + experiment["name"]
+    if not path.exists():
+        raise AebayesError(f"{path} is missing", again)
+    try:
+        tensors, about = load_tensors(path)
+    except UNREADABLE as problem:
+        raise AebayesError(f"{path} is not a readable checkpoint: {problem}", again) from problem
+    expected = with_steps(experiment, len(dataset.split("train")[0]))
+    difference = first_difference(about["experiment"], without_evaluation(expected))
+    if difference:
+        raise AebayesError(
+            f"{path} is not a checkpoint of experiment {experiment['name']} as the study has it: "
+            f"{difference}",
+            again,
+        )
+    if about["dataset_sha256"] != dataset.sha256:
+        raise AebayesError(f"{path} was trained on other bytes of {dataset.name}", again)
+    method = make_method(expected, torch.zeros(dataset.pixels), about["replicas"], device)
+    method.load_state_dict(tensors)
+    return method.eval(), about["replicas"]
