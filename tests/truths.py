@@ -1,6 +1,8 @@
-"""Models whose marginal likelihood and posterior are known in closed form."""
+"""Models whose marginal likelihood, posterior and bound are known in closed form."""
 
 import torch
+from torch import Tensor, nn
+from torch.distributions import Independent, Normal, kl_divergence
 
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.initialise import initialise
@@ -68,3 +70,46 @@ def posterior(
     precision = torch.eye(weight.shape[0]) + weight @ weight.T / variance
     mean = (x - bias) @ weight.T @ torch.linalg.inv(precision) / variance
     return torch.distributions.MultivariateNormal(mean, precision_matrix=precision)
+
+
+def encoder_density(encoder: nn.Module, x: Tensor) -> Independent:
+    """q(z|x) of a Gaussian encoder, for images x (R, B, X)."""
+    mean, log_sd = encoder.moments(x)
+    return Independent(Normal(mean, log_sd.exp()), 1)
+
+
+def expected_log_likelihood(model: AutoEncoder, x: Tensor) -> Tensor:
+    """E_q log p(x|z) of a linear-Gaussian model with a Gaussian encoder: (R, B, X) -> (R, B)."""
+    mean, log_sd = model.encoder.moments(x)
+    layer = model.decoder.layers[-1]
+    at_mean = Independent(Normal(mean @ layer.weight + layer.bias, model.likelihood.sd), 1)
+    spread = ((2 * log_sd).exp() @ layer.weight.square()).sum(-1)
+    return at_mean.log_prob(x) - 0.5 * spread / model.likelihood.sd**2
+
+
+def elbo(model: AutoEncoder, x: Tensor) -> Tensor:
+    """E_q log p(x|z) − KL(q(z|x) ‖ p(z)) of the same: (R, B, X) -> (R, B)."""
+    q = encoder_density(model.encoder, x)
+    prior = Independent(Normal(torch.zeros_like(q.mean), 1.0), 1)
+    return expected_log_likelihood(model, x) - kl_divergence(q, prior)
+
+
+class LogRatio(nn.Module):
+    """The adversary of Proposition 1, T*(x, z) = log q(z|x) − log p(z), q a Gaussian encoder."""
+
+    def __init__(self, encoder: nn.Module):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
+        mean, log_sd = self.encoder.moments(x)
+        shape = mean.shape[:1] + (1,) * (z.dim() - mean.dim()) + mean.shape[1:]
+        q, prior = Normal(mean.view(shape), log_sd.exp().view(shape)), Normal(0.0, 1.0)
+        return (q.log_prob(z) - prior.log_prob(z)).sum(-1)
+
+
+def black_box(model: AutoEncoder) -> AutoEncoder:
+    """The model, its encoder's density hidden from evaluation."""
+    model.encoder.has_density = False
+    return model

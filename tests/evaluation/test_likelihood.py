@@ -6,9 +6,11 @@ import torch
 from truths import linear_gaussian, marginal, posterior
 
 from aebayes.evaluation.likelihood import (
+    CHUNK_ELEMENTS,
     effective_share,
     encoder_proposal,
     fitted_proposal,
+    importance_sums,
     log_likelihood_bound,
     tempered,
 )
@@ -54,6 +56,24 @@ def test_fitted_proposal_gives_black_box_encoders_the_true_likelihood(kind):
     assert (bound - truth(model, x)).abs().max() < 0.03
 
 
+@pytest.mark.parametrize("sd", [0.1, 0.03, 0.01])
+def test_fitted_proposal_finds_narrow_posteriors(sd):
+    model = linear_gaussian("noise")
+    model.likelihood.sd = sd
+    x = images(model)
+    streams = Streams(0, [0, 1], "evaluation")
+    with torch.no_grad():
+        proposal = fitted_proposal(model, x, streams)
+    k = 5000
+    log_sum, log_sum_squares = importance_sums(model, x, proposal, k, streams)
+    effective = (2 * log_sum - log_sum_squares).exp()
+    assert effective.min() > k / 10
+    # log of a mean of weights with n effective samples: standard error 1/√n. Single precision
+    # carries x / sd, squared, to some 1e−6 of its size.
+    error = effective.rsqrt() + 1e-6 / sd**2
+    assert ((log_sum - math.log(k) - truth(model, x)).abs() < 5 * error).all()
+
+
 def test_fitted_proposal_is_the_posterior_of_a_linear_gaussian_model_a_little_wider():
     model = linear_gaussian("noise")
     x = images(model)
@@ -94,7 +114,7 @@ def test_bound_is_the_same_whether_its_samples_come_in_chunks_or_at_once(monkeyp
     x = images(model)
     proposal = encoder_proposal(model, x)
     at_once = log_likelihood_bound(model, x, proposal, 40, Streams(0, [0, 1], "evaluation"))
-    monkeypatch.setattr("aebayes.evaluation.likelihood.CHUNK_ELEMENTS", 1)
+    monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 1)
     in_chunks = log_likelihood_bound(model, x, proposal, 40, Streams(0, [0, 1], "evaluation"))
     # A stream's long draw and its short draws are laid out differently: equal only in distribution.
     spread = torch.stack(

@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 import tiny
 
+from aebayes.data.dataset import load
 from aebayes.errors import AebayesError
 from aebayes.evaluation.run import evaluate
 from aebayes.files import read_npz
@@ -51,6 +53,34 @@ def test_aae_takes_every_kind_of_encoder_and_its_likelihood_is_measured(prepared
     assert all(10 < nll < 60 for nll in metrics["nll"]["replicas"])
     assert ("elbo" in metrics) == (kind == "gaussian")
     assert read_npz(tmp_path / "arrays.npz")["samples"].shape == (64, 64)
+
+
+def shown_and_truth(prepared, folder, binarisation):
+    """The images that an evaluation of digits looked at, and the test split's: (n, X) each."""
+    experiment = tiny.experiment("vae", "digits", steps=1) | {"binarisation": binarisation}
+    evaluated(prepared, folder, experiment)
+    shown = read_npz(folder / "arrays.npz")["images"]
+    dataset = load(prepared / "digits.npz")
+    test = dataset.split("test")[0].reshape(-1, dataset.pixels) / dataset.scale
+    return shown, test[: len(shown)]
+
+
+def test_evaluation_is_on_the_test_images(prepared, tmp_path):
+    shown, test = shown_and_truth(prepared, tmp_path, "none")
+    np.testing.assert_allclose(shown, test, atol=1e-6)
+    assert ((test > 0) & (test < 1)).any()  # intensities, which binarising would have changed
+
+
+def test_test_images_are_binarised_with_their_intensities(prepared, tmp_path):
+    shown, test = shown_and_truth(prepared, tmp_path, "dynamic")
+    assert set(np.unique(shown)) == {0.0, 1.0}
+    sure = (test == 0) | (test == 1)
+    np.testing.assert_array_equal(shown[sure], test[sure])
+    # Draws of one intensity have its mean, within four binomial standard errors.
+    for intensity in np.unique(test[~sure]):
+        draws = shown[test == intensity]
+        error = np.sqrt(intensity * (1 - intensity) / len(draws))
+        assert abs(draws.mean() - intensity) < 4 * error
 
 
 def test_evaluating_twice_gives_the_same_bytes(prepared, tmp_path):

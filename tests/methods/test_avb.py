@@ -1,9 +1,11 @@
 """Propositions 1 and 2 of the AVB paper, on Gaussians where the optimal T is known."""
 
+import copy
 import math
 
+import pytest
 import torch
-from truths import settings
+from truths import LogRatio, elbo, expected_log_likelihood, linear_gaussian, settings
 
 from aebayes.methods.avb import AVB
 from aebayes.networks.normal import log_normal, log_standard_normal
@@ -76,3 +78,74 @@ def test_bound_phase_leaves_the_adversary_alone_and_the_other_way_round():
     )
     assert not bound & adversary
     assert bound | adversary == {id(parameter) for parameter in method.parameters()}
+
+
+SLOPE = torch.tensor([0.8, -1.3])
+IMAGES = torch.tensor([[0.2, 0.9, -0.5, 0.3], [1.0, -0.2, 0.4, 0.1]])
+COPIES, SEEDS = 500, 16
+
+
+class Slope(torch.nn.Module):
+    """T(x, z) = ⟨c, z⟩."""
+
+    def forward(self, x, z):
+        return z @ SLOPE
+
+
+def linear_gaussian_avb(adversary=None):
+    """AVB of a linear-Gaussian model with a known encoder; `adversary` in the place of its own."""
+    experiment = {
+        "model": settings("gaussian", 2),
+        "adversary": {"hidden": [4], "activation": "tanh", "features": 4},
+    }
+    method = AVB(experiment, 4, 2)
+    method.model = linear_gaussian()
+    method.adversary = adversary or LogRatio(method.model.encoder)
+    return method
+
+
+def bound_losses(method):
+    """The bound phase's loss and its gradient in the encoder's layer, (R,) and (R, 5, 4).
+
+    Each is given as mean over SEEDS draws and standard error of that mean.
+    """
+    layer = method.model.encoder.network.layers[-1]
+    x = IMAGES.repeat(COPIES, 1).expand(2, -1, -1)
+    losses, gradients = [], []
+    for seed in range(SEEDS):
+        loss = method.bound_loss(x, Streams(seed, [0, 1], "test"))
+        losses.append(loss.detach())
+        gradient = torch.autograd.grad(loss.sum(), [layer.weight, layer.bias])
+        gradients.append(torch.cat(gradient, 1))
+    return [
+        (draws.mean(0), draws.std(0) / math.sqrt(SEEDS))
+        for draws in (torch.stack(losses), torch.stack(gradients))
+    ]
+
+
+def check_bound(method, truth):
+    """Loss and gradient are those of `truth`, (R,), which depends on the encoder."""
+    layer = method.model.encoder.network.layers[-1]
+    true_gradient = torch.cat(torch.autograd.grad(truth.sum(), [layer.weight, layer.bias]), 1)
+    (loss, loss_error), (gradient, gradient_error) = bound_losses(method)
+    assert ((loss - truth.detach()).abs() < 5 * loss_error + 1e-5).all()
+    assert ((gradient - true_gradient).abs() < 5 * gradient_error + 1e-5).all()
+
+
+def test_bound_loss_with_an_affine_t_is_its_closed_form_and_so_is_its_gradient():
+    """Equation 3.7: E_q[⟨c, z⟩ − log p(x|z)] = ⟨c, μ(x)⟩ − E_q log p(x|z)."""
+    method = linear_gaussian_avb(Slope())
+    x = IMAGES.expand(2, -1, -1)
+    mean, _ = method.model.encoder.moments(x)
+    check_bound(method, (mean @ SLOPE - expected_log_likelihood(method.model, x)).mean(1))
+
+
+@pytest.mark.parametrize("t_follows", [False, True])
+def test_bound_gradient_at_the_optimal_t_is_the_elbos_whether_or_not_t_follows_the_encoder(
+    t_follows,
+):
+    """Proposition 2, by the method's own loss."""
+    method = linear_gaussian_avb()
+    if not t_follows:
+        method.adversary = copy.deepcopy(method.adversary)
+    check_bound(method, -elbo(method.model, IMAGES.expand(2, -1, -1)).mean(1))

@@ -1,3 +1,6 @@
+import math
+
+import pytest
 import torch
 
 from aebayes.networks.initialise import initialise
@@ -30,6 +33,18 @@ def test_glorot_uniform_has_the_variance_of_its_definition():
     # The sample variance of a uniform has relative standard error √(0.8 / n).
     assert abs(weights.var() / expected - 1) < 5 * (0.8 / len(weights)) ** 0.5
     assert weights.abs().max() <= (6 / 500) ** 0.5
+
+
+def test_normal_001_has_the_aae_papers_deviation_and_zero_biases():
+    layer = Linear(1, 300, 200)
+    torch.nn.init.normal_(layer.bias)
+    initialise(layer, "normal_001", Streams(0, [0], "initialisation"))
+    weights = layer.weight.detach().flatten()
+    # A normal's sample deviation has relative standard error 1 / √(2n), its mean sd / √n.
+    assert abs(weights.std() / 0.01 - 1) < 5 / math.sqrt(2 * len(weights))
+    assert abs(weights.mean()) < 5 * 0.01 / math.sqrt(len(weights))
+    assert (weights.abs() < 0.01).float().mean().item() == pytest.approx(0.683, abs=0.01)
+    assert layer.bias.eq(0).all()
 
 
 def test_replica_starts_from_the_same_weights_whatever_is_stacked_with_it():

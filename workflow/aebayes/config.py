@@ -1,5 +1,7 @@
 """Studies: one YAML file each, checked key by key before anything runs."""
 
+import math
+import reprlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,25 @@ ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "config" / "schema"
 STUDIES = ROOT / "config" / "studies"
 PUBLISHED = ROOT / "config" / "published.yaml"
+README = "config/README.md documents every key and what it takes"
+
+TYPES = {
+    "object": "a mapping",
+    "array": "a list",
+    "string": "text (quote what YAML reads as something else)",
+    "integer": "an integer",
+    "number": "a finite number (1e-3 is text to YAML, 1.0e-3 is not)",
+}
+EXPECTED = {
+    "const": "takes {}",
+    "minimum": "takes at least {}",
+    "exclusiveMinimum": "takes more than {}",
+    "maximum": "takes at most {}",
+    "exclusiveMaximum": "takes less than {}",
+    "minItems": "takes {} or more entries",
+    "maxItems": "takes {} entries at most",
+    "minProperties": "takes {} or more keys",
+}
 
 
 @dataclass(frozen=True)
@@ -75,13 +96,14 @@ def load_study(study: str) -> Study:
         study: a name under config/studies/, or the path of a YAML file.
 
     Raises:
-        AebayesError: no such study, not YAML, or a key that is unknown, missing or of a wrong
-            type; names the file and the key.
+        AebayesError: no such study, not YAML, a key that is unknown, missing or of a wrong
+            type, or the name of a shipped study in another file; names the file and the key.
     """
     path = Path(study) if study.endswith((".yaml", ".yml")) else STUDIES / f"{study}.yaml"
     content = read_yaml(path)
     check(content, "study", path)
     check_references(content, path)
+    check_name(content["name"], path)
     return Study(path, content["name"], content)
 
 
@@ -95,22 +117,63 @@ def load_config(config: dict, path: Path) -> Study:
     return load_study(config["study"])
 
 
+class UniqueKeyLoader(yaml.SafeLoader):
+    """PyYAML's safe loader; where that lets the last of two equal keys win, this one refuses."""
+
+    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
+        """Compose a mapping as it is written, before `<<` merges other keys into it."""
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    problem = f"the key {shown(key.value)} is given twice"
+                    raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
 def read_yaml(path: Path) -> object:
     """Read a YAML file, without constructing anything but plain values.
 
     Raises:
-        AebayesError: it is missing or is not YAML.
+        AebayesError: it cannot be read, is not YAML, or gives a key twice; names the line.
     """
     try:
-        return yaml.safe_load(path.read_text())
-    except OSError as problem:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as problem:  # ValueError: not UTF-8, or a path with a null byte
         known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
         raise AebayesError(
-            f"cannot read {path}: {problem.strerror}",
+            f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}",
             f"name a study ({known}) or the path of a YAML file",
         ) from problem
-    except (yaml.YAMLError, UnicodeDecodeError) as problem:
-        raise AebayesError(f"{path} is not YAML: {problem}", "mend the line it names") from problem
+    try:
+        return yaml.load(text, UniqueKeyLoader)
+    except yaml.MarkedYAMLError as problem:
+        line = problem.problem_mark.line + 1
+        raise AebayesError(
+            f"{path} is not YAML: line {line}: {problem.problem}", "mend that line"
+        ) from problem
+    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+        raise AebayesError(f"{path} is not YAML: {problem}", "mend what it names") from problem
+
+
+def is_integer(_: object, value: object) -> bool:
+    """Whether a value is an integer: neither 2.0 nor true, which Python counts as some."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(checker: object, value: object) -> bool:
+    """Whether a value is an integer or a finite float."""
+    return is_integer(checker, value) or (isinstance(value, float) and math.isfinite(value))
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine_many(
+        {"integer": is_integer, "number": is_number}
+    ),
+)
 
 
 def check(content: object, schema: str, path: Path) -> None:
@@ -119,16 +182,66 @@ def check(content: object, schema: str, path: Path) -> None:
     Raises:
         AebayesError: names the file, the key's path, and what was expected there.
     """
-    rules = yaml.safe_load((SCHEMAS / f"{schema}.schema.yaml").read_text())
-    problem = jsonschema.exceptions.best_match(
-        jsonschema.Draft202012Validator(rules).iter_errors(content),
-        key=lambda error: (error.validator != "additionalProperties", -len(error.absolute_path)),
-    )
+    rules = read_yaml(SCHEMAS / f"{schema}.schema.yaml")
+    problem = min(Validator(rules).iter_errors(content), key=precedence, default=None)
     if problem is not None:
-        key = ".".join(str(part) for part in problem.absolute_path) or "(top level)"
+        keys, expected = described(problem)
+        key = ".".join(str(part) for part in keys) or "(top level)"
+        raise AebayesError(f"{path}: {key}: {expected}", README)
+
+
+def precedence(error: jsonschema.ValidationError) -> tuple:
+    """Of several errors, the one to report is the smallest by this.
+
+    Conditions (`then`, `else`) come last, as they may only follow from another error; unknown keys
+    come first, as a misspelt key is missing under its right name, too.
+    """
+    conditional = not {"then", "else"}.isdisjoint(error.absolute_schema_path)
+    unknown = error.validator == "additionalProperties"
+    return conditional, not unknown, [str(part) for part in error.absolute_path]
+
+
+def described(error: jsonschema.ValidationError) -> tuple[list, str]:
+    """The path of the key that an error is about, and what was expected there."""
+    keys, value, limit = list(error.absolute_path), error.instance, error.validator_value
+    message = error.schema.get("message")
+    if error.validator == "additionalProperties":
+        known = error.schema.get("properties", {})
+        unknown = next(key for key in value if key not in known)
+        return [*keys, unknown], f"unknown key; known here: {', '.join(known) or 'none'}"
+    if error.validator == "required":
+        missing = next(key for key in limit if key not in value)
+        return [*keys, missing], f"missing; {message}" if message else "missing"
+    if "propertyNames" in error.absolute_schema_path:
+        keys.append(value)
+    if error.validator in ("not", "anyOf"):
+        return keys, message
+    if error.validator == "type":
+        expected = f"takes {TYPES[limit]}"
+    elif error.validator == "enum":
+        expected = f"takes one of {', '.join(str(choice) for choice in limit)}"
+    else:
+        expected = EXPECTED.get(error.validator, "does not take this").format(limit)
+    return keys, f"{message or expected}, not {shown(value)}"
+
+
+def shown(value: object) -> str:
+    """A value as messages show it: in at most 80 characters, whatever it holds."""
+    text = reprlib.repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def check_name(name: str, path: Path) -> None:
+    """Check that no other file is the shipped study of this name: their results would mix.
+
+    Raises:
+        AebayesError: names both files.
+    """
+    shipped = STUDIES / f"{name}.yaml"
+    if shipped.exists() and not shipped.samefile(path):
         raise AebayesError(
-            f"{path}: {key}: {problem.message}",
-            "config/README.md documents every key and what it takes",
+            f"{path}: name: {name!r} is the study {shipped}, and both would write results/{name}",
+            "give a copy of a shipped study a name of its own",
         )
 
 
@@ -153,5 +266,5 @@ def check_known(path: Path, key: str, value: str, known: dict) -> None:
     """Raise an AebayesError that names the key and what is known if `value` is not."""
     if value not in known:
         raise AebayesError(
-            f"{path}: {key}: {value!r} is not in this study", f"use one of: {', '.join(known)}"
+            f"{path}: {key}: {shown(value)} is not in this study", f"use one of: {', '.join(known)}"
         )

@@ -3,11 +3,15 @@
 import hashlib
 import io
 import json
+import lzma
 import os
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
@@ -15,6 +19,14 @@ from aebayes.errors import AebayesError
 
 # Zip entries carry a date; a fixed one makes equal arrays equal files.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+# What zipfile, its decompressors and numpy raise on a spoilt archive, beside OSError; a password or
+# an unknown compression is a RuntimeError, an absurd shape a MemoryError.
+BROKEN_NPZ = (
+    *(ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+)
+AGAIN = "delete it and run the step that makes it again"
 
 
 @contextmanager
@@ -58,19 +70,48 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON file.
+    """Read the object in a JSON file.
 
     Raises:
-        AebayesError: it is missing or is not JSON.
+        AebayesError: it is missing, cannot be read, is not JSON, or holds no object.
+    """
+    content = find_json(path)
+    if content is None:
+        raise AebayesError(f"{path} is missing", "run the step that makes it")
+    return content
+
+
+def find_json(path: Path) -> dict | None:
+    """Read the object in a JSON file; None if there is no such file.
+
+    Raises:
+        AebayesError: it is there, but cannot be read, is not JSON, or holds no object.
     """
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as problem:
-        raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
-    except (json.JSONDecodeError, UnicodeDecodeError) as problem:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except OSError as problem:
+        refuse_unreadable(path, problem)
+    except (ValueError, RecursionError) as problem:
+        raise AebayesError(f"{path} is not JSON: {problem}", AGAIN) from problem
+    if not isinstance(content, dict):
         raise AebayesError(
-            f"{path} is not JSON: {problem}", "delete it and run the step that makes it again"
-        ) from problem
+            f"{path} holds a JSON {type(content).__name__}, expected an object", AGAIN
+        )
+    return content
+
+
+def refuse_unreadable(path: Path, problem: OSError) -> NoReturn:
+    """Say that the system does not give the file's bytes: a folder in its place, permissions.
+
+    Raises:
+        AebayesError: always.
+    """
+    raise AebayesError(
+        f"cannot read {path}: {problem.strerror or problem}",
+        "see that it is a file that you may read, or delete it and run the step that makes it",
+    ) from problem
 
 
 def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -97,18 +138,22 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """Read every array of an npz, never unpickling.
 
     Raises:
-        AebayesError: the file is missing, cut short, or holds objects.
+        AebayesError: the file is missing, cannot be read, is cut short or spoilt, or holds objects
+            or anything else that is no array.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError as problem:
         raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as problem:
-        raise AebayesError(
-            f"{path} is not a readable npz: {problem}",
-            "delete it and run the step that makes it again",
-        ) from problem
+    except OSError as problem:
+        refuse_unreadable(path, problem)
+    except BROKEN_NPZ as problem:
+        raise AebayesError(f"{path} is not a readable npz: {problem}", AGAIN) from problem
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):
+            raise AebayesError(f"{path} is not a readable npz: {name!r} is no array", AGAIN)
+    return arrays
 
 
 def sha256(path: Path) -> str:

@@ -19,12 +19,12 @@ CODE = {
     "train": (
         *("streams.py", "devices.py", "tensors.py", "runs.py"),
         *("networks", "training", "data/dataset.py"),
-        *("methods/base.py", "methods/{method}.py"),
+        *("methods/base.py", "methods/make.py", "methods/{method}.py"),
     ),
     "evaluate": (
         *("streams.py", "devices.py", "tensors.py", "runs.py"),
         *("networks", "evaluation", "data/dataset.py"),
-        *("methods/base.py", "methods/{method}.py"),
+        *("methods/base.py", "methods/make.py", "methods/{method}.py"),
     ),
     "table": ("files.py", "tables"),
     "figure": ("files.py", "figures", "data/dataset.py"),

@@ -7,7 +7,8 @@ import torch
 
 from aebayes.data.dataset import Dataset
 from aebayes.errors import AebayesError
-from aebayes.methods import Method, make_method
+from aebayes.methods.base import Method
+from aebayes.methods.make import make_method
 from aebayes.tensors import UNREADABLE, load_tensors, save_tensors
 
 
@@ -75,10 +76,10 @@ def load_checkpoint(
             settings of this one, or to other data.
     """
     again = "train the experiment again: python -m aebayes train " + experiment["name"]
-    if not path.exists():
-        raise AebayesError(f"{path} is missing", again)
     try:
-        tensors, about = load_tensors(path)
+        tensors, about = load_tensors(path, {"experiment", "replicas", "dataset_sha256"})
+    except FileNotFoundError as problem:
+        raise AebayesError(f"{path} is missing", again) from problem
     except UNREADABLE as problem:
         raise AebayesError(f"{path} is not a readable checkpoint: {problem}", again) from problem
     expected = with_steps(experiment, len(dataset.split("train")[0]))
@@ -92,5 +93,10 @@ def load_checkpoint(
     if about["dataset_sha256"] != dataset.sha256:
         raise AebayesError(f"{path} was trained on other bytes of {dataset.name}", again)
     method = make_method(expected, torch.zeros(dataset.pixels), about["replicas"], device)
-    method.load_state_dict(tensors)
+    try:
+        method.load_state_dict(tensors)
+    except RuntimeError as problem:
+        raise AebayesError(
+            f"{path} lacks tensors of its own experiment: {problem}", again
+        ) from problem
     return method.eval(), about["replicas"]

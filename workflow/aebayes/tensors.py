@@ -21,14 +21,19 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
     write_bytes(path, save(content, metadata={"aebayes": json.dumps(about, sort_keys=True)}))
 
 
-def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
+def load_tensors(path: Path, keys: set[str]) -> tuple[dict[str, Tensor], dict]:
     """Read what `save_tensors` wrote.
+
+    Args:
+        keys: what its header must have; it tells a checkpoint from a resume state.
 
     Raises:
         SafetensorError, OSError, KeyError, ValueError: it is not such a file, or not whole.
     """
     with safe_open(path, framework="pt") as file:
         about = json.loads((file.metadata() or {})["aebayes"])
+        if not isinstance(about, dict) or not keys <= about.keys():
+            raise ValueError(f"its header lacks one of {', '.join(sorted(keys))}")
         return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
 
 

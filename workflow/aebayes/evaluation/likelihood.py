@@ -15,14 +15,15 @@ from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.normal import LOG_2PI
 from aebayes.streams import Streams
 
-# Logits of one chunk: (R, K', B, X) floats, about 64 MiB.
-CHUNK_ELEMENTS = 1 << 24
+# Logits of one chunk, (R, K', B, X) floats. 4 MiB stay in a CPU's cache: 1.8 times as fast as
+# 64 MiB, measured on one thread of a Zen 4 at the one-layer IWAE nets. A GPU wants work.
+CHUNK_ELEMENTS = {"cpu": 1 << 20, "cuda": 1 << 26}
 
-MODE_STEPS = 150
-MODE_LEARNING_RATE = 0.05
+MODE_STEPS = 400
+MODE_LEARNING_RATE = 0.1
 FIT_ROUNDS = 8
 FIT_SAMPLES = 256
-FIT_START_SD = 0.3
+FIT_START_SDS = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 # A round's weights are flattened until a quarter of its samples count.
 FIT_EFFECTIVE_SHARE = 0.25
 FIT_SHRINKAGE = 0.1
@@ -65,8 +66,7 @@ def fitted_proposal(model: AutoEncoder, x: Tensor, streams: Streams) -> Proposal
     the AAE's is, may lie far from it.
     """
     mode = posterior_mode(model, x, model.encode(x, streams))
-    spread = FIT_START_SD * torch.eye(model.latent, device=x.device)
-    proposal = Proposal(mode, spread.expand(*mode.shape, -1))
+    proposal = starting_proposal(model, x, mode, streams)
     for _ in range(FIT_ROUNDS):
         z, log_r = proposal.sample(FIT_SAMPLES, streams)
         log_weights = model.log_joint(x, z) - log_r  # (R, K, B)
@@ -74,12 +74,31 @@ def fitted_proposal(model: AutoEncoder, x: Tensor, streams: Streams) -> Proposal
     return proposal
 
 
+def starting_proposal(model: AutoEncoder, x: Tensor, mode: Tensor, streams: Streams) -> Proposal:
+    """The round Gaussian about the mode (R, B, Z) whose deviation explains each image best.
+
+    Too wide a proposal misses a narrow posterior, too narrow a one sees only its peak: either
+    way the estimate of log p(x) is too low, so the highest is taken.
+    """
+    unit = torch.eye(model.latent, device=x.device).expand(*mode.shape, -1)
+    estimates = []
+    for deviation in FIT_START_SDS:
+        z, log_r = Proposal(mode, deviation * unit).sample(FIT_SAMPLES, streams)
+        estimates.append((model.log_joint(x, z) - log_r).logsumexp(1))  # (R, B)
+    best = torch.stack(estimates).argmax(0)
+    deviations = torch.tensor(FIT_START_SDS, device=x.device)[best]
+    return Proposal(mode, deviations[..., None, None] * unit)
+
+
 def posterior_mode(model: AutoEncoder, x: Tensor, start: Tensor) -> Tensor:
     """A local maximum of log p(x, z) over z, climbed by Adam from `start`: (R, B, Z)."""
     z = start.detach().clone().requires_grad_()
-    optimiser = torch.optim.Adam([z], lr=MODE_LEARNING_RATE)
+    optimiser = torch.optim.Adam([z], lr=MODE_LEARNING_RATE, betas=(0.8, 0.95))
     with torch.enable_grad():
-        for _ in range(MODE_STEPS):
+        for step in range(MODE_STEPS):
+            # To nothing, with a short memory: a narrow peak is overstepped by a step its own size,
+            # and the large gradients on the way to it would make the last steps too small.
+            optimiser.param_groups[0]["lr"] = MODE_LEARNING_RATE * (1 - step / MODE_STEPS) ** 4
             (z.grad,) = torch.autograd.grad(-model.log_joint(x, z).sum(), [z])
             optimiser.step()
     return z.detach()
@@ -121,22 +140,29 @@ def effective_share(log_weights: Tensor) -> Tensor:
     return (2 * log_sum - log_sum_squares).exp() / log_weights.shape[1]
 
 
-@torch.no_grad()
 def log_likelihood_bound(
     model: AutoEncoder, x: Tensor, proposal: Proposal, k: int, streams: Streams
 ) -> Tensor:
-    """L_k of each image: x (R, B, X) -> (R, B), summed in double precision.
+    """L_k of each image: x (R, B, X) -> (R, B), summed in double precision."""
+    log_sum, _ = importance_sums(model, x, proposal, k, streams)
+    return log_sum - math.log(k)
 
-    The k samples are gone through in chunks: memory does not grow with k.
+
+@torch.no_grad()
+def importance_sums(
+    model: AutoEncoder, x: Tensor, proposal: Proposal, k: int, streams: Streams
+) -> tuple[Tensor, Tensor]:
+    """log Σ w_i and log Σ w_i² over k importance samples of each image: x (R, B, X) -> two (R, B).
+
+    The samples are gone through in chunks: memory does not grow with k.
     """
     replicas, images, pixels = x.shape
-    chunk = max(1, CHUNK_ELEMENTS // (replicas * images * pixels))
-    total = torch.full((replicas, images), -math.inf, dtype=torch.double, device=x.device)
-    done = 0
-    while done < k:
-        now = min(chunk, k - done)
-        z, log_r = proposal.sample(now, streams)
-        log_weights = (model.log_joint(x, z) - log_r).double()
-        total = torch.logaddexp(total, log_weights.logsumexp(1))
-        done += now
-    return total - math.log(k)
+    chunk = max(1, CHUNK_ELEMENTS[x.device.type] // (replicas * images * pixels))
+    nothing = torch.full((replicas, images), -math.inf, dtype=torch.double, device=x.device)
+    log_sum, log_sum_squares = nothing, nothing
+    for done in range(0, k, chunk):
+        z, log_r = proposal.sample(min(chunk, k - done), streams)
+        log_weights = (model.log_joint(x, z) - log_r).double()  # (R, K', B)
+        log_sum = torch.logaddexp(log_sum, log_weights.logsumexp(1))
+        log_sum_squares = torch.logaddexp(log_sum_squares, (2 * log_weights).logsumexp(1))
+    return log_sum, log_sum_squares

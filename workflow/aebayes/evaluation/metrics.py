@@ -42,6 +42,6 @@ class Metric:
             if len(values) > 1:
                 squares = math.fsum((value - mean) ** 2 for value in values)
                 entry["sd"] = math.sqrt(squares / (len(values) - 1))
-        if self.standard_error is not None:
+        if self.standard_error is not None and all(map(math.isfinite, self.standard_error)):
             entry["standard_error"] = self.standard_error
         return entry

@@ -23,6 +23,9 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     """
     began = time.time()
     dataset = load(data)
+    settings = experiment["evaluation"]
+    # Exact evaluation is small, and its nearest neighbours and counts are the CPU's in any case.
+    device = "cpu" if settings["kind"] == "exact" else device
     where = use_device(device, experiment["training"]["threads"])
     checkpoint = RunFiles.under(folder).checkpoint
     method, replicas = load_checkpoint(checkpoint, experiment, dataset, where)
@@ -32,7 +35,6 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     x = x.expand(len(replicas), -1, -1)  # (R, N, X)
     if experiment["binarisation"] == "dynamic":
         x = (streams.uniform(*x.shape[1:]) < x).float()
-    settings = experiment["evaluation"]
     estimate = {"exact": exact_metrics, "sampled": sampled_metrics}[settings["kind"]]
     metrics, arrays = estimate(method, x, settings, streams)
 

@@ -8,12 +8,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aebayes.evaluation.likelihood import (
+    Proposal,
     encoder_proposal,
     fitted_proposal,
-    log_likelihood_bound,
+    importance_sums,
 )
-from aebayes.evaluation.metrics import Metric
+from aebayes.evaluation.metrics import NATS, Metric
 from aebayes.methods.base import Method
+from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.streams import Streams
 
 Arrays = dict[str, np.ndarray]
@@ -33,14 +35,23 @@ def sampled_metrics(
         x: test images in [0, 1], binarised already if the data are, (R, N, X).
         settings: `importance_samples`, k of the likelihood bound.
     """
-    bounds, elbos, expected = [], [], []
+    bounds, effective, elbos, expected = [], [], [], []
+    k = settings["importance_samples"]
     for images in tqdm(x.split(IMAGES_AT_ONCE, 1), desc="likelihood", unit="batch", disable=None):
-        bounds.append(bound_of(method, images, settings["importance_samples"], streams))
+        log_sum, log_sum_squares = importance_sums(
+            method.model, images, proposal_of(method.model, images, streams), k, streams
+        )
+        bounds.append(log_sum - math.log(k))
+        effective.append((2 * log_sum - log_sum_squares).exp())
         log_likelihood, elbo = reconstruct(method, images, streams)
         expected.append(log_likelihood)
         elbos.append(elbo)
     nll, reconstruction = -torch.cat(bounds, 1), -torch.cat(expected, 1)
-    metrics = {"nll": over_images(nll), "reconstruction": over_images(reconstruction)}
+    metrics = {
+        "nll": over_images(nll),
+        "effective_samples": over_images(torch.cat(effective, 1), "samples/image"),
+        "reconstruction": over_images(reconstruction),
+    }
     if method.model.encoder.has_density:
         metrics["elbo"] = over_images(torch.cat(elbos, 1))
     elif method.estimates_log_ratio:
@@ -48,20 +59,17 @@ def sampled_metrics(
     return metrics, figure_arrays(method, x, streams)
 
 
-def over_images(values: Tensor) -> Metric:
+def over_images(values: Tensor, unit: str = NATS) -> Metric:
     """The mean over images (R, N), with its standard error."""
     errors = values.double().std(1) / math.sqrt(values.shape[1])
-    return Metric.of(values.double().mean(1), standard_error=errors.tolist())
+    return Metric.of(values.double().mean(1), unit, standard_error=errors.tolist())
 
 
-def bound_of(method: Method, x: Tensor, k: int, streams: Streams) -> Tensor:
-    """L_k of each image (R, B), with the proposal that suits the encoder."""
-    model = method.model
+def proposal_of(model: AutoEncoder, x: Tensor, streams: Streams) -> Proposal:
+    """The proposal that suits the encoder, for images x (R, B, X)."""
     if model.encoder.has_density:
-        proposal = encoder_proposal(model, x)
-    else:
-        proposal = fitted_proposal(model, x, streams)
-    return log_likelihood_bound(model, x, proposal, k, streams)
+        return encoder_proposal(model, x)
+    return fitted_proposal(model, x, streams)
 
 
 def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
@@ -87,8 +95,6 @@ def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
     model = method.model
     samples = model.decode(streams.normal(FIGURE_IMAGES, model.latent))
     shown = x[:, :FIGURE_IMAGES]
-    return {
-        "samples": samples[0].numpy(),
-        "images": shown[0].numpy(),
-        "reconstructions": model.decode(model.encode(shown, streams))[0].numpy(),
-    }
+    reconstructions = model.decode(model.encode(shown, streams))
+    arrays = {"samples": samples, "images": shown, "reconstructions": reconstructions}
+    return {name: array[0].cpu().numpy() for name, array in arrays.items()}

@@ -66,10 +66,15 @@ def inputs(name: str, study: Study) -> tuple[list[str], list[str]]:
     figure = figure_of(name, study)
     entry = study.content["figures"][name]
     experiments = list(dict.fromkeys(entry.get("experiments", {}).values()))
-    datasets = list(entry.get("datasets", []))
-    if figure.shows_data:
-        datasets += [study.experiment(experiment)["dataset"] for experiment in experiments]
-    return experiments, list(dict.fromkeys(datasets))
+    named = list(dict.fromkeys(entry.get("datasets", [])))
+    return experiments, datasets_of(name, study) if figure.shows_data else named
+
+
+def datasets_of(name: str, study: Study) -> list[str]:
+    """The datasets that the figure names, and those of its experiments."""
+    entry = study.content["figures"][name]
+    trained = [study.experiment(each)["dataset"] for each in entry.get("experiments", {}).values()]
+    return list(dict.fromkeys([*entry.get("datasets", []), *trained]))
 
 
 def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path) -> None:
@@ -90,5 +95,6 @@ def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path)
         name, study, runs, processed
     )
     style = importlib.import_module("aebayes.figures.style")
+    foot = style.footer(study.name, datasets_of(name, study))
     with style.applied():
-        style.save(draw(sources), study.name, out / name)
+        style.save(draw(sources), foot, out / name)

@@ -26,21 +26,22 @@ PRIOR_SDS = (1, 2, 3)
 def draw_codes(sources: Sources) -> Figure:
     """A panel an experiment: the first replica's codes coloured by x, and the prior's contours."""
     experiments = sources.experiments()
+    dataset = sources.only_dataset()
+    images, _ = dataset.split("test")
+    colours = point_colours(len(images))
     figure = new_figure(1.98)
     top, bottom = parts(figure, [1.4, 0.44])
     note(figure, "circles: 1, 2, 3 sd of the prior")
     panels = panels_of(top, 1, len(experiments), sharey=True)[0]
     for axes, shown in zip(panels, experiments, strict=True):
-        (codes,) = shown.arrays("codes")
+        (codes,) = shown.arrays("codes", B=len(images))
         show_codes(axes, codes[0])
         show_prior(axes)
         axes.set_title(shown.label, color=method_colour(shown.method))
         axes.set_xlabel("$z_1$")
     panels[0].set_ylabel("$z_2$")
-    dataset = sources.only_dataset()
-    images, _ = dataset.split("test")
     legend = panels_of(bottom, 1, len(images))[0]
-    for index, (axes, colour) in enumerate(zip(legend, point_colours(len(images)), strict=True)):
+    for index, (axes, colour) in enumerate(zip(legend, colours, strict=True)):
         show_pixels(axes, images[index, 0] / dataset.scale, colour)
         axes.set_ylabel(point_name(index), rotation=0, ha="right", va="center")
     return figure

@@ -17,7 +17,7 @@ LABEL_WIDTH = 16  # characters: a row is not taller
 def draw_curves(sources: Sources) -> Figure:
     """A row an experiment, a panel a phase: its loss against the step, over all replicas."""
     experiments = sources.experiments()
-    histories = [shown.history() for shown in experiments]
+    histories = [shown.history(sources.phases(shown)) for shown in experiments]
     phases = [
         [column for column in history.columns if column in sources.phases(shown)]
         for shown, history in zip(experiments, histories, strict=True)

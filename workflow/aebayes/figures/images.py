@@ -56,8 +56,8 @@ def draw_samples(sources: Sources) -> Figure:
         images, _ = dataset.split("train")
         panels.append((f"data: {name}", BLACK, dataset, images / dataset.scale))
     for shown in experiments:
-        (samples,) = shown.arrays("samples")
         dataset = sources.dataset(shown.dataset)
+        (samples,) = shown.arrays("samples", X=dataset.pixels)
         panels.append((f"{shown.label} samples", method_colour(shown.method), dataset, samples))
     rows = math.ceil(len(panels) / 2)
     figure = new_figure(rows * (COLUMN / 2 + 0.12) + 0.14)
@@ -74,8 +74,8 @@ def draw_reconstructions(sources: Sources) -> Figure:
     """Test images above their reconstructions, every experiment's below the one before."""
     strips = []
     for shown in sources.experiments():
-        images, reconstructions = shown.arrays("images", "reconstructions")
         dataset = sources.dataset(shown.dataset)
+        images, reconstructions = shown.arrays("images", "reconstructions", X=dataset.pixels)
         colour = method_colour(shown.method)
         given = as_images(images[:STRIP], dataset)
         # The same test images again would only push the reconstructions apart.

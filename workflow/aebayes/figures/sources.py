@@ -1,5 +1,6 @@
 """What a figure is drawn from: a study's runs and datasets on disk."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,15 @@ import pandas as pd
 from aebayes.config import Study
 from aebayes.data.dataset import Dataset, load
 from aebayes.errors import AebayesError
-from aebayes.files import read_json, read_npz
+from aebayes.files import read_json, read_npz, refuse_unreadable
+
+# By array of arrays.npz: R replicas, S codes, B data points, n images, X pixels, G cells a side.
+SHAPES = {
+    "codes": ("R", "S", "B", 2),
+    **dict.fromkeys(("samples", "images", "reconstructions"), ("n", "X")),
+    "theory_axis": ("G",),
+    **dict.fromkeys(("theory_t", "theory_log_ratio", "theory_pmi"), ("R", "B", "G", "G")),
+}
 
 
 @dataclass(frozen=True)
@@ -27,11 +36,21 @@ class Shown:
     dataset: str
     folder: Path
 
-    def arrays(self, *names: str) -> list[np.ndarray]:
+    @property
+    def again(self) -> str:
+        """The remedy for broken results of an evaluation."""
+        return f"evaluate the experiment again: python -m aebayes evaluate {self.name}"
+
+    def arrays(self, *names: str, **sizes: int) -> list[np.ndarray]:
         """Arrays of arrays.npz.
 
+        Args:
+            names: keys of SHAPES.
+            sizes: what its letters must stand for; other letters, for one size in all arrays.
+
         Raises:
-            AebayesError: the file is missing or broken, or the run has no such array.
+            AebayesError: the file is missing or broken, the run has no such array, or it is not of
+                numbers or not of that shape.
         """
         path = self.folder / "arrays.npz"
         content = read_npz(path)
@@ -41,39 +60,71 @@ class Shown:
                     f"{path} has no array {name!r}: experiment {self.name} is evaluated otherwise",
                     "name an experiment in the study's figure whose evaluation makes it",
                 )
+            problem = misfit(content[name], SHAPES[name], sizes)
+            if problem:
+                raise AebayesError(f"{path}: array {name!r} {problem}", self.again)
         return [content[name] for name in names]
 
     def metric(self, name: str, replica: int) -> float:
         """One replica's metric.
 
         Raises:
-            AebayesError: metrics.json is missing or lacks it.
+            AebayesError: metrics.json is missing or lacks it, or it is not a number.
         """
         path = self.folder / "metrics.json"
         try:
-            return float(read_json(path)["metrics"][name]["replicas"][replica])
-        except (KeyError, IndexError, TypeError) as problem:
-            raise AebayesError(
-                f"{path} has no {name} of replica {replica}",
-                f"evaluate the experiment again: python -m aebayes evaluate {self.name}",
-            ) from problem
+            value = read_json(path)["metrics"][name]["replicas"][replica]
+        except (KeyError, IndexError, TypeError):
+            value = None
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise AebayesError(f"{path} has no {name} of replica {replica}", self.again)
+        return float(value)
 
-    def history(self) -> pd.DataFrame:
-        """history.csv: step, replica, and a column a phase.
+    def history(self, phases: Sequence[str]) -> pd.DataFrame:
+        """history.csv: step, replica, and a column a phase, which may hold NaN but no text.
 
         Raises:
-            AebayesError: it is missing or is no such file.
+            AebayesError: it is missing or broken, or lacks a column or its numbers.
         """
         path = self.folder / "history.csv"
+        again = f"train the experiment again: python -m aebayes train {self.name}"
         try:
-            table = pd.read_csv(path)
+            # An empty field is no number, as a line cut short would have it.
+            table = pd.read_csv(path, keep_default_na=False, na_values=["nan"])
         except FileNotFoundError as problem:
             raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
-        except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as problem:
-            raise AebayesError(f"{path} is not CSV: {problem}", "train again") from problem
-        if not {"step", "replica"} <= set(table.columns):
-            raise AebayesError(f"{path} has no columns step and replica", "train again")
+        except OSError as problem:
+            refuse_unreadable(path, problem)
+        except ValueError as problem:  # pandas' errors are ValueErrors
+            raise AebayesError(f"{path} is not CSV: {problem}", again) from problem
+        if table.empty:
+            raise AebayesError(f"{path} has no lines", again)
+        for column in ("step", "replica", *phases):
+            if column not in table.columns:
+                raise AebayesError(f"{path} has no column {column}", again)
+            if table[column].dtype.kind not in "iuf":
+                raise AebayesError(f"{path}: column {column} holds what is not a number", again)
         return table
+
+
+def misfit(array: np.ndarray, shape: tuple[str | int, ...], sizes: dict[str, int]) -> str | None:
+    """What is wrong with an array; None if nothing is.
+
+    Args:
+        shape: of letters and numbers.
+        sizes: what letters stand for; those met for the first time are added.
+    """
+    if array.dtype.kind not in "iuf":
+        return f"holds {array.dtype}, expected numbers"
+    fits = len(array.shape) == len(shape) and 0 not in array.shape
+    for size, letter in zip(array.shape, shape, strict=False):
+        fits &= size == (sizes.setdefault(letter, size) if isinstance(letter, str) else letter)
+    if fits:
+        return None
+    expected = ", ".join(
+        f"{letter} = {sizes[letter]}" if letter in sizes else str(letter) for letter in shape
+    )
+    return f"is of shape {array.shape}, expected ({expected})"
 
 
 @dataclass(frozen=True)

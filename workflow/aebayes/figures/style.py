@@ -4,7 +4,7 @@ The colours are Okabe and Ito's (2008), told apart by readers with any common co
 """
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,10 +25,14 @@ FOOT = 0.14  # inches kept free for the footer
 FONT = 7.0  # points, as printed: figures are made at the size they are printed at
 
 BLACK, GREY, PALE = "#000000", "#6e6e6e", "#d0d0d0"
-METHOD_COLOURS = {"vae": "#0072b2", "avb": "#d55e00", "aae": "#009e73"}
+AAE = "#009e73"
+METHOD_COLOURS = {"vae": "#0072b2", "avb": "#d55e00", "aae": AAE, "avb_restricted": AAE}
 POINT_COLOURS = ("#e69f00", "#56b4e9", "#cc79a7", "#2b2b2b")
 AGREEMENT = "#d55e00"
 DIVERGING = "RdBu_r"
+
+POCKET_DATA = {"four_points", "digits"}
+PAPER_SIZED = {"overnight", "paper"}  # studies whose four points are trained as the paper's were
 
 SETTINGS = {
     "font.family": "DejaVu Sans",  # matplotlib's own: the same glyphs on every machine
@@ -111,9 +115,10 @@ def point_name(index: int) -> str:
     return f"$x_{{{index + 1}}}$"
 
 
-def footer(study: str) -> str:
-    """What a figure says of its study on its face."""
-    return "pocket study: pocket-scale data" if study == "pocket" else f"{study} study"
+def footer(study: str, datasets: Collection[str]) -> str:
+    """What a figure says on its face of its study, and of the datasets that it shows."""
+    pocket = study not in PAPER_SIZED and POCKET_DATA.issuperset(datasets)
+    return f"{study} study: pocket-scale data" if pocket else f"{study} study"
 
 
 def settle(figure: Figure) -> None:
@@ -129,15 +134,13 @@ def settle(figure: Figure) -> None:
         axes.set_position([round(length, 5) for length in box.bounds])
 
 
-def save(figure: Figure, study: str, path: Path) -> None:
-    """Write `path`.png and `path`.pdf, with the study named at the foot; same figure, same bytes.
+def save(figure: Figure, foot: str, path: Path) -> None:
+    """Write `path`.png and `path`.pdf, with `foot` at the foot, right; same figure, same bytes.
 
     Raises:
         AebayesError: a file cannot be written.
     """
-    figure.text(
-        0.995, 0.03 / figure.get_figheight(), footer(study), ha="right", va="bottom", color=GREY
-    )
+    figure.text(0.995, 0.03 / figure.get_figheight(), foot, ha="right", va="bottom", color=GREY)
     settle(figure)
     # Neither a date nor a version of matplotlib in the bytes.
     without = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Producer": None}}

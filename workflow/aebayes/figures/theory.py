@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 from matplotlib.image import AxesImage
 
+from aebayes.errors import AebayesError
 from aebayes.figures.sources import Sources
 from aebayes.figures.style import (
     AGREEMENT,
@@ -41,13 +42,22 @@ COMPARED = (
 
 
 def draw_theory(sources: Sources) -> Figure:
-    """Heat maps of T and of the two exact log ratios, and T against either; the first replica."""
+    """Heat maps of T and of the two exact log ratios, and T against either; the first replica.
+
+    Raises:
+        AebayesError: there is no cell to show.
+    """
     shown = sources.only_experiment()
     names = ["theory_axis", *(name for name, _ in ROWS)]
     axis, *maps = shown.arrays(*names)
     values = {name: array[0] for name, array in zip(names[1:], maps, strict=True)}  # (B, G, G)
-    known = np.isfinite(values["theory_log_ratio"])
-    values["theory_t"] = np.where(known, values["theory_t"], np.nan)
+    known = np.isfinite(list(values.values())).all(0)
+    if not known.any():
+        raise AebayesError(
+            f"{shown.folder / 'arrays.npz'}: no cell where T and both log ratios are finite",
+            shown.again,
+        )
+    values = {name: np.where(known, array, np.nan) for name, array in values.items()}
     figure = new_figure(4.45)
     top, bottom = parts(figure, [2.25, 1.95])
     note(figure, "grey: too few codes to count")

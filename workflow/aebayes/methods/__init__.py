@@ -1,30 +1,14 @@
 """The methods, by the name that a study's experiment gives."""
 
-import torch
-
 from aebayes.methods.aae import AAE
 from aebayes.methods.avb import AVB
+from aebayes.methods.avb_restricted import RestrictedAVB
 from aebayes.methods.base import Method
 from aebayes.methods.vae import VAE
-from aebayes.networks.initialise import initialise
-from aebayes.streams import Streams
 
-METHODS: dict[str, type[Method]] = {"vae": VAE, "avb": AVB, "aae": AAE}
-
-
-def make_method(
-    experiment: dict, mean: torch.Tensor, replicas: list[int], device: torch.device
-) -> Method:
-    """Build an experiment's networks at step 0.
-
-    Args:
-        experiment: a resolved experiment.
-        mean: the training images' mean intensity, (X,).
-        replicas: which replicas, by number; each is initialised from its own stream.
-    """
-    method = METHODS[experiment["method"]](experiment, len(mean), len(replicas))
-    streams = Streams(experiment["training"]["seed"], replicas, "initialisation")
-    initialise(method, experiment["model"]["initialisation"], streams)
-    if experiment["model"]["output_bias"] == "data_mean":
-        method.model.centre_outputs(mean)
-    return method.to(device)
+METHODS: dict[str, type[Method]] = {
+    "vae": VAE,
+    "avb": AVB,
+    "avb_restricted": RestrictedAVB,
+    "aae": AAE,
+}

@@ -3,7 +3,9 @@
 A reconstruction phase (encoder and decoder), then a regularisation phase in two parts: the
 discriminator learns to tell codes from prior samples, then the encoder, as its generator, learns
 to make it fail. q(z|x) may be deterministic, Gaussian or noise-fed. The discriminator sees z
-alone: with the generator loss "kl" this is AVB with T restricted to T(z), AVB section 5.2.
+alone. With the generator loss "kl" the two encoder losses add up to those of AVB with T restricted
+to T(z); but each has an optimiser of its own, which scales it, so `avb_restricted.py` is another
+algorithm.
 """
 
 import torch
@@ -48,9 +50,9 @@ class AAE(Method):
         with torch.no_grad():
             codes = self.model.encode(x, streams)  # (R, B, Z)
         prior = streams.normal(*codes.shape[1:])
-        t_codes, t_prior = self.adversary(torch.stack([codes, prior], 1)).unbind(1)
+        t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1)).unbind(1)
         return (softplus(-t_codes) + softplus(t_prior)).mean(1)
 
     def generator_loss(self, x: Tensor, streams: Streams) -> Tensor:
         """The encoder's loss against the discriminator: (R, B, X) -> (R,)."""
-        return self.generator(self.adversary(self.model.encode(x, streams))).mean(1)
+        return self.generator(self.adversary(x, self.model.encode(x, streams))).mean(1)

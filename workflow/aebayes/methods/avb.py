@@ -7,7 +7,7 @@ encoder is left out of the gradient, since its expectation is zero (Proposition 
 """
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from aebayes.methods.base import Method, Phase
@@ -24,9 +24,11 @@ class AVB(Method):
     def __init__(self, experiment: dict, inputs: int, replicas: int):
         super().__init__()
         self.model = AutoEncoder(experiment["model"], inputs, replicas)
-        self.adversary = JointAdversary(
-            replicas, inputs, self.model.latent, experiment["adversary"]
-        )
+        self.adversary = self.make_adversary(experiment, inputs, replicas)
+
+    def make_adversary(self, experiment: dict, inputs: int, replicas: int) -> nn.Module:
+        """T(x, z)."""
+        return JointAdversary(replicas, inputs, self.model.latent, experiment["adversary"])
 
     def phases(self) -> list[Phase]:
         return [

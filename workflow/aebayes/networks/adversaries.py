@@ -33,6 +33,6 @@ class CodeAdversary(nn.Module):
         super().__init__()
         self.network = MLP(replicas, [latent, *settings["hidden"], 1], settings["activation"])
 
-    def forward(self, z: Tensor) -> Tensor:
-        """(R, ..., B, Z) -> (R, ..., B)."""
+    def forward(self, x: Tensor, z: Tensor) -> Tensor:
+        """(R, B, X), of which nothing is read, and (R, ..., B, Z) -> (R, ..., B)."""
         return self.network(z).float().squeeze(-1)

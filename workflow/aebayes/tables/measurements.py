@@ -6,10 +6,12 @@ from pathlib import Path
 
 from aebayes.config import Study
 from aebayes.errors import AebayesError
-from aebayes.files import read_json
+from aebayes.files import find_json
 
 RUN = "run"
 NOT_RUN = "not run: "
+# Divergences from q(z|x), and what is made of them: infinite where q(z|x) is a point.
+OF_A_DENSITY = ("posterior_kl", "elbo", "prior_kl")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,10 @@ class Run:
             return Measurement.missing(absent)
         entry = self.metrics[metric]
         if entry["mean"] is None:
-            return Measurement.missing("not finite: q(z|x) has no density")
+            nowhere = all(value is None for value in entry["replicas"])
+            if nowhere and metric in OF_A_DENSITY:
+                return Measurement.missing("not finite: q(z|x) has no density")
+            return Measurement.missing("not finite in this run")
         return Measurement(entry["mean"], entry["sd"], len(entry["replicas"]))
 
 
@@ -67,27 +72,61 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
     """The metrics of an experiment.
 
     Raises:
-        AebayesError: metrics.json is broken, or was made by other settings than the study's.
+        AebayesError: metrics.json is broken, was made by other settings than the study's, or of
+            another checkpoint than the one that training.json beside it tells of.
     """
     experiment = study.experiment(name)
     path = runs / name / "metrics.json"
-    if not path.exists():
+    content = find_json(path)
+    if content is None:
         return Run(path, experiment["method"], None)
-    content = read_json(path)
     again = f"evaluate it again: python -m aebayes evaluate {name} --study {study.path}"
     for key, expected in {
         "experiment": name,
         **{key: experiment[key] for key in ("method", "dataset", "evaluation")},
     }.items():
-        if not isinstance(content, dict) or content.get(key) != expected:
-            found = content.get(key) if isinstance(content, dict) else content
-            raise AebayesError(f"{path}: {key} is {found!r}, the study has {expected!r}", again)
-    try:
-        for entry in content["metrics"].values():
-            _ = len(entry["replicas"]), entry["mean"], entry["sd"]
-    except (KeyError, TypeError, AttributeError) as problem:
-        raise AebayesError(f"{path} lacks the metrics' replicas, mean and sd", again) from problem
-    return Run(path, experiment["method"], content["metrics"])
+        if content.get(key) != expected:
+            raise AebayesError(
+                f"{path}: {key} is {content.get(key)!r}, the study has {expected!r}", again
+            )
+    training = find_json(path.with_name("training.json"))
+    checkpoint = "checkpoint_sha256"
+    if training is not None and training.get(checkpoint) != content.get(checkpoint):
+        raise AebayesError(f"{path}: metrics are of another checkpoint: evaluate again", again)
+    metrics = content.get("metrics")
+    if not isinstance(metrics, dict):
+        raise AebayesError(f"{path} has no metrics", again)
+    for metric, entry in metrics.items():
+        problem = problem_of(entry)
+        if problem:
+            raise AebayesError(f"{path}: metric {metric}: {problem}", again)
+    return Run(path, experiment["method"], metrics)
+
+
+def problem_of(entry: object) -> str | None:
+    """What is wrong with a metric as metrics.json holds it; None if nothing is."""
+    if not isinstance(entry, dict) or not {"replicas", "mean", "sd"} <= set(entry):
+        return "it lacks replicas, mean or sd"
+    replicas = entry["replicas"]
+    if not isinstance(replicas, list) or not replicas:
+        return f"replicas are {replicas!r}, expected a number each"
+    for key, value in (("mean", entry["mean"]), ("sd", entry["sd"])):
+        if not is_number_or_null(value):
+            return f"{key} is {value!r}, expected a finite number or null"
+    wrong = [value for value in replicas if not is_number_or_null(value)]
+    if wrong:
+        return f"a replica is {wrong[0]!r}, expected a finite number or null"
+    if (entry["mean"] is None) != (None in replicas):
+        return "mean is null exactly if a replica is, and here it is not so"
+    return None
+
+
+def is_number_or_null(value: object) -> bool:
+    """Whether a value of JSON is null or a finite number; true and false are none."""
+    if value is None:
+        return True
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and math.isfinite(value)
 
 
 def difference(left: Measurement, right: Measurement) -> Measurement:

@@ -16,12 +16,14 @@ class Published:
         sd: its spread, if the paper prints one.
         approximate: the paper prints it with ≈.
         source: paper, table, and whether it was read or recalled.
+        incomparable: why no difference from ours is taken; empty if it is.
     """
 
     value: float
     sd: float | None
     approximate: bool
     source: str
+    incomparable: str = ""
 
 
 class PublishedValues:
@@ -57,6 +59,7 @@ class PublishedValues:
             entry.get("sd"),
             entry.get("approximate", False),
             f"{short}, {entry['table']} ({entry['evidence']})",
+            "" if entry.get("comparable", True) else entry["note"],
         )
 
 

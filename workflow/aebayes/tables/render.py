@@ -27,6 +27,8 @@ TEX_CHARACTERS = {
     "±": r"$\pm$",
     "≈": r"$\approx$",
     "≤": r"$\leq$",
+    ">": "$>$",
+    "<": "$<$",
     "ε": r"$\epsilon$",
     "&": r"\&",
     "%": r"\%",
@@ -85,7 +87,8 @@ class Layout:
 
     Args:
         columns: the labels, in order.
-        notes: the reasons found so far; a cell shows a reason's number.
+        notes: why a cell of ours is empty, then why a published value is not taken off ours; cells
+            show their numbers.
     """
 
     def __init__(self, name: str, table: Table, study: Study, cells: Sequence[Cell]):
@@ -94,25 +97,34 @@ class Layout:
         self.study = study
         self.columns = list(dict.fromkeys(cell.row for cell in cells))
         self.cells = {(cell.row, cell.quantity.name): cell for cell in cells}
-        reasons = (cell.ours.reason for cell in cells if cell.ours.mean is None)
-        self.notes = list(dict.fromkeys(reasons))
         self.beside = [cell.published for cell in cells if cell.published]
+        reasons = [cell.ours.reason for cell in cells if cell.ours.mean is None]
+        reasons += [published.incomparable for published in self.beside if published.incomparable]
+        self.notes = list(dict.fromkeys(reasons))
 
     def ours(self, cell: Cell) -> str:
         """Mean ± sd, or `not run` and the number of the reason."""
         if cell.ours.mean is None:
-            return f"not run [{self.notes.index(cell.ours.reason) + 1}]"
+            return f"not run {self.number(cell.ours.reason)}"
         decimals = self.table.decimals[0]
         mean = signed(cell.ours.mean, decimals)
         return mean if cell.ours.sd is None else f"{mean} ± {cell.ours.sd:.{decimals}f}"
 
+    def number(self, note: str) -> str:
+        """A note's number, in brackets."""
+        return f"[{self.notes.index(note) + 1}]"
+
     def published(self, cell: Cell) -> str:
         """The published value; empty if there is none."""
-        return "" if cell.published is None else self.value(cell.published)
+        if cell.published is None:
+            return ""
+        value = self.value(cell.published)
+        why = cell.published.incomparable
+        return f"{value} {self.number(why)}" if why else value
 
     def difference(self, cell: Cell) -> str:
-        """Ours minus the published value; empty unless there are both."""
-        if cell.published is None or cell.ours.mean is None:
+        """Ours minus the published value; empty unless there are both, and of one kind."""
+        if cell.published is None or cell.published.incomparable or cell.ours.mean is None:
             return ""
         return signed(cell.ours.mean - cell.published.value, min(self.table.decimals), True)
 

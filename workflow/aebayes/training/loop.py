@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from aebayes.errors import Interrupted
+from aebayes.errors import AebayesError, Interrupted
 from aebayes.methods.base import Method, Phase
 from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
@@ -20,7 +20,8 @@ from aebayes.training.progress import Progress
 from aebayes.training.state import load_optimiser_state, optimiser_state
 
 EXIT_TIME_LIMIT = 75  # EX_TEMPFAIL of sysexits.h: try again later
-EXIT_TERMINATED = 143  # 128 + SIGTERM, as shells report it
+# 128 + the signal, as shells report it.
+SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 @dataclass
@@ -34,27 +35,28 @@ class Interruptions:
 
     time_limit: float | None = None
     save_every: float = 30.0
-    terminated: bool = field(default=False, init=False)
+    received: signal.Signals | None = field(default=None, init=False)
     began: float = field(default_factory=time.monotonic, init=False)
     saved: float = field(default_factory=time.monotonic, init=False)
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGTERM as a wish to stop at the end of the step."""
+        """Take SIGTERM and SIGINT as a wish to stop at the end of the step."""
 
-        def note(*_: object) -> None:
-            self.terminated = True
+        def note(number: int, _: object) -> None:
+            self.received = signal.Signals(number)
 
-        before = signal.signal(signal.SIGTERM, note)
+        before = {name: signal.signal(name, note) for name in SIGNALS}
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for name, handler in before.items():
+                signal.signal(name, handler)
 
     def reason_to_stop(self) -> tuple[str, int] | None:
         """Why to stop now, with the exit status that says so."""
-        if self.terminated:
-            return "was asked to stop (SIGTERM)", EXIT_TERMINATED
+        if self.received is not None:
+            return f"was asked to stop ({self.received.name})", SIGNALS[self.received]
         if self.time_limit is not None and time.monotonic() - self.began > self.time_limit:
             return f"reached its time limit of {self.time_limit:g} s", EXIT_TIME_LIMIT
         return None
@@ -119,21 +121,42 @@ class Trainer:
                 self.train_step()
                 self.step += 1
                 self.seconds = time.monotonic() - began
+                losses = None
                 if self.history.advance() or self.step == steps:
-                    progress.show(self.step, self.history.flush(self.step, self.name))
+                    losses = self.history.flush(self.step, self.name)
                 reason = interruptions.reason_to_stop() if self.step < steps else None
                 if reason or interruptions.wants_save():
-                    self.save()
+                    self.save()  # before anything is printed: who reads may be gone
+                if losses:
+                    progress.show(self.step, losses)
                 if reason:
                     progress.close()
-                    why, status = reason
-                    raise Interrupted(
-                        f"experiment {self.name} {why} at step {self.step} of {steps}; "
-                        f"its state is in {self.resume}",
-                        "start it again: it goes on from there",
-                        status,
-                    )
+                    self.stop(*reason)
         progress.close()
+        self.check_weights()
+
+    def stop(self, why: str, status: int) -> None:
+        """End an interrupted run whose state is saved."""
+        raise Interrupted(
+            f"experiment {self.name} {why} at step {self.step} of {self.settings['steps']}; "
+            f"its state is in {self.resume}",
+            "start it again: it goes on from there",
+            status,
+        )
+
+    def check_weights(self) -> None:
+        """The last step's losses came before its update: look at what that made.
+
+        Raises:
+            AebayesError: a weight is not finite.
+        """
+        for name, value in self.method.state_dict().items():
+            if not value.isfinite().all():
+                raise AebayesError(
+                    f"experiment {self.name}: {name} is not finite after the last step",
+                    f"lower the learning_rate of the phases of {self.name} in the study",
+                    status=3,
+                )
 
     def train_step(self) -> None:
         """Every phase once, or as often as its settings repeat it."""
@@ -173,10 +196,10 @@ class Trainer:
 
     def load(self) -> None:
         """Go on from the resume state, if it is whole and of this very run."""
-        if not self.resume.exists():
-            return
         try:
-            tensors, about = load_tensors(self.resume)
+            tensors, about = load_tensors(self.resume, {"fingerprint", "step", "seconds"})
+        except FileNotFoundError:
+            return
         except UNREADABLE as problem:
             print(f"{self.name}: {self.resume} is unreadable ({problem}): starting from step 0")
             return

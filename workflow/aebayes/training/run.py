@@ -2,13 +2,15 @@
 
 import time
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
+from aebayes.errors import AebayesError
 from aebayes.files import sha256, sha256_of, write_json, write_text
-from aebayes.methods import make_method
+from aebayes.methods.make import make_method
 from aebayes.provenance import code_of, provenance
 from aebayes.runs import RunFiles, save_checkpoint, with_steps, without_evaluation
 from aebayes.streams import Streams
@@ -38,6 +40,8 @@ def train(
         AebayesError: bad data, a loss that is not finite, a folder that cannot be written.
     """
     began = time.time()
+    for needed in (folder, resume.parent):
+        require_writable(needed)
     dataset = load(data)
     images, _ = dataset.split("train")
     experiment = with_steps(experiment, len(images))
@@ -63,6 +67,23 @@ def train(
     }
     write_json(files.training, provenance(("torch", "numpy", "safetensors"), began, **facts))
     resume.unlink(missing_ok=True)
+
+
+def require_writable(folder: Path) -> None:
+    """Find out before training, not after it, that a folder takes no files.
+
+    Raises:
+        AebayesError: it does not.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as problem:
+        raise AebayesError(
+            f"cannot write to {folder}: {problem.strerror or problem}",
+            "make it a writable folder with room, or name another",
+        ) from problem
 
 
 def make_trainer(

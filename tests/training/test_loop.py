@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+
+from aebayes.methods.make import make_method
+from aebayes.methods.base import Method, Phase
+from aebayes.streams import Streams
+from aebayes.training.batches import Batches
+from aebayes.training.loop import Trainer
+
+REPLICAS = [0, 1]
+CPU = torch.device("cpu")
+
+
+class Counted(Method):
+    """Two phases, each pulling a number towards the batch, that remember their batches."""
+
+    def __init__(self):
+        super().__init__()
+        self.networks = torch.nn.ModuleDict(
+            {name: torch.nn.ParameterList([torch.zeros(2)]) for name in ("once", "thrice")}
+        )
+        self.seen = []
+
+    def phases(self):
+        return [Phase(name, self.loss_of(name), [self.networks[name]]) for name in self.networks]
+
+    def loss_of(self, name):
+        def loss(x, streams):
+            self.seen.append((name, x))
+            return (x.mean((1, 2)) - self.networks[name][0]).square()
+
+        return loss
+
+
+def trainer(method, experiment):
+    x = torch.randint(0, 256, (64, 4), generator=torch.Generator().manual_seed(0))
+    streams = Streams(1, REPLICAS, "training")
+    batches = Batches(x.byte(), 255, 16, False, streams)
+    return Trainer(method, batches, streams, experiment, REPLICAS, Path("unused"), "")
+
+
+def test_phase_is_repeated_as_often_as_its_settings_say_each_time_on_a_new_batch():
+    method = Counted()
+    phases = {"once": tiny.ADAM, "thrice": tiny.ADAM | {"repeats": 3}}
+    training = trainer(method, tiny.experiment(phases=phases))
+    for _ in range(2):
+        training.train_step()
+    assert [name for name, _ in method.seen] == 2 * ["once", "thrice", "thrice", "thrice"]
+    batches = [x for _, x in method.seen]
+    assert not any(
+        torch.equal(batches[i], batches[j]) for i in range(len(batches)) for j in range(i)
+    )
+    # Adam's first steps are the learning rate long, whatever the gradient, and all point one way.
+    for name, steps in (("once", 2), ("thrice", 6)):
+        moved = method.networks[name][0].detach()
+        torch.testing.assert_close(moved, torch.full((2,), steps * 1e-3), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("name", ["vae", "avb", "aae"])
+def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_gradient(name):
+    experiment = tiny.experiment(name)
+    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    training = trainer(method, experiment)
+    for phase, optimiser in zip(training.phases, training.optimisers, strict=True):
+        method.zero_grad(set_to_none=True)
+        before = {key: value.detach().clone() for key, value in method.named_parameters()}
+        training.descend(phase, optimiser)
+        own = {id(parameter) for parameter in phase.parameters()}
+        for key, parameter in method.named_parameters():
+            assert torch.equal(parameter, before[key]) != (id(parameter) in own), key
+            assert (parameter.grad is None) != (id(parameter) in own), key
