@@ -1,8 +1,12 @@
+import math
+import re
+from pathlib import Path
+
 import pytest
 import tiny
 import yaml
 
-from aebayes.config import ROOT, check, load_config, load_study
+from aebayes.config import ROOT, check, load_config, load_study, read_yaml
 from aebayes.errors import AebayesError
 from aebayes.figures import inputs as figure_inputs
 from aebayes.tables import inputs as table_inputs
@@ -42,14 +46,34 @@ def test_default_config_is_valid_and_names_the_pocket_study():
     ("path", "value", "expected"),
     [
         ("extra", 1, "extra"),
-        ("experiments.vae-digits.method", "vea", "experiments.vae-digits.method: 'vea'"),
+        (
+            "experiments.vae-digits.method",
+            "vea",
+            "digits.method: takes one of vae, avb, .*, not 'vea'",
+        ),
         ("experiments.vae-digits.dataset", "nist", "experiments.vae-digits.dataset: 'nist'"),
-        ("experiments.vae-digits.training.batch", "10", "training.batch: '10' is not of type"),
-        ("experiments.vae-digits.training.epoch", 3, "training: .*'epoch' was unexpected"),
-        ("experiments.vae-digits.training.phases", {}, "training.phases: 'bound' is a required"),
-        ("experiments.vae-digits.objective.kl", "exact", "objective.kl: 'exact' is not one of"),
-        ("experiments.vae-digits.model.encoder.kind", "noise", "experiments.vae-digits.model"),
-        ("experiments.Vae_Digits", {}, "Vae_Digits"),
+        (
+            "experiments.vae-digits.training.batch",
+            "10",
+            "training.batch: takes an integer, not '10'",
+        ),
+        (
+            "experiments.vae-digits.training.epoch",
+            3,
+            "training.epoch: unknown key; .*steps, epochs,",
+        ),
+        ("experiments.vae-digits.training.phases", {}, "training.phases.bound: missing"),
+        (
+            "experiments.vae-digits.objective.kl",
+            "exact",
+            "objective.kl: takes one of analytic, monte",
+        ),
+        (
+            "experiments.vae-digits.model.encoder.kind",
+            "noise",
+            "encoder.kind: the VAE takes gaussian",
+        ),
+        ("experiments.Vae_Digits", {}, "experiments.Vae_Digits: takes at most 100 lower-case"),
         ("tables.avb-table-1.experiments.VAE", "vea", "tables.avb-table-1.experiments.VAE: 'vea'"),
         ("name", "reference", "name"),
     ],
@@ -61,10 +85,172 @@ def test_wrong_key_or_value_is_named_with_its_path(tmp_path, path, value, expect
     assert "own.yaml" in caught.value.problem
 
 
-def test_steps_and_epochs_exclude_each_other(tmp_path):
-    file = tiny.write(tmp_path / "own.yaml", changed("experiments.vae-digits.training.epochs", 1))
-    with pytest.raises(AebayesError, match="vae-digits"):
+DIGITS = "experiments.vae-digits"
+VAE = "experiments.vae-four-points"
+AVB = "experiments.avb-four-points"
+AAE = "experiments.aae-four-points"
+SGD = {
+    "optimiser": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "schedule": "constant",
+    "repeats": 1,
+}
+
+
+def without(path: str) -> dict:
+    """The tiny study without the key at a dotted path."""
+    parent, last = path.rsplit(".", 1)
+    content = tiny.study()
+    entry = content
+    for key in parent.split("."):
+        entry = entry[key]
+    del entry[last]
+    return content
+
+
+def refused(folder: Path, content: dict) -> str:
+    """What is said of a study, after the file's name."""
+    file = tiny.write(folder / "own.yaml", content)
+    with pytest.raises(AebayesError) as caught:
         load_study(str(file))
+    name, said = caught.value.problem.split(": ", 1)
+    assert name == str(file)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (f"{VAE}.model.latent", 8, "the exact evaluation takes 2 latent dimensions, not 8"),
+        (f"{VAE}.training.replicas", 2.0, "takes an integer, not 2.0"),
+        (f"{VAE}.training.replicas", True, "takes an integer, not True"),
+        (f"{VAE}.training.log_every", 10**12, "takes at most 1000000, not 1000000000000"),
+        (f"{VAE}.training.batch", 10**12, "takes at most 1000000, not 1000000000000"),
+        (f"{VAE}.training.phases.bound.learning_rate", math.nan, "takes a finite number, not nan"),
+        (f"{VAE}.training.phases.bound.epsilon", math.inf, "takes a finite number, not inf"),
+        (f"{VAE}.training.phases.bound.epsilon", "1e-8", "takes a finite number, not '1e-8'"),
+        (f"{AAE}.adversary.features", 8, "only avb takes it: this adversary sees z alone"),
+        (f"{VAE}.model.likelihood_sd", 1.0, "only the gaussian likelihood takes it"),
+        (f"{AVB}.model.encoder.noise", 0, "takes at least 1, not 0"),
+        (f"{VAE}.model.encoder.noise", 3, "only the noise encoder takes it"),
+        (f"{VAE}.training.phases.bound.momentum", 0.9, "only sgd takes it"),
+        (f"{VAE}.training.phases.bound", SGD | {"betas": [0.5, 0.9]}, "only adam takes it"),
+        (f"{VAE}.adversary", tiny.LAYERS, "the VAE has none"),
+        (f"{VAE}.evaluation.kind", "exakt", "takes one of exact, sampled, not 'exakt'"),
+        (f"{VAE}.evaluation.grid", 10, "takes at least 50, not 10"),
+        (f"{DIGITS}.evaluation.grid", 100, "unknown key; known here: kind, importance_samples"),
+        (f"{AVB}.objective.kl", "analytic", "unknown key; known here: none"),
+        ("tables.avb-table-1.experiments.optimum", "vae-digits", "the theory's row has this"),
+        ("name", "a-study\n", r"takes at most 100 lower-case letters, .*, not 'a-study\\n'"),
+        (f"{VAE}.training.phases", {"a": [0] * 999}, "unknown key; known here: bound"),
+        (f"{VAE}.training.batch", {"a" * 99: [0] * 999}, "takes an integer, not {'aaa"),
+    ],
+)
+def test_setting_that_cannot_run_is_refused_and_says_what_is_taken(tmp_path, path, value, said):
+    message = refused(tmp_path, changed(path, value))
+    key, expected = message.split(": ", 1)
+    assert path == key or key.startswith(f"{path}.")
+    assert re.match(said, re.sub(r" \(.*\)", "", expected))
+    assert len(expected) < 200
+
+
+def test_gaussian_likelihood_takes_no_logit_as_output_bias(tmp_path):
+    content = changed(f"{DIGITS}.model.likelihood", "gaussian")
+    model = content["experiments"]["vae-digits"]["model"]
+    assert refused(tmp_path, content) == f"{DIGITS}.model.likelihood_sd: missing; " + (
+        "the gaussian likelihood needs it"
+    )
+    model |= {"likelihood_sd": 0.1, "output_bias": "data_mean"}
+    said = f"{DIGITS}.model.output_bias: the gaussian likelihood takes zero, not 'data_mean'"
+    assert refused(tmp_path, content) == said
+    model["output_bias"] = "zero"
+    assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"
+
+
+def test_training_takes_either_steps_or_epochs(tmp_path):
+    both = refused(tmp_path, changed(f"{DIGITS}.training.epochs", 1))
+    assert both == f"{DIGITS}.training: takes steps or epochs; both are given"
+    neither = refused(tmp_path, without(f"{DIGITS}.training.steps"))
+    assert neither == f"{DIGITS}.training: takes steps or epochs; neither is given"
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (f"{VAE}.method", "missing"),
+        (f"{VAE}.evaluation.kind", "missing"),
+        (f"{VAE}.evaluation.codes", "missing"),
+        (f"{AVB}.adversary", "missing"),
+        (f"{AVB}.adversary.features", "missing; avb's T(x, z) needs it"),
+        (f"{AVB}.model.encoder.noise", "missing; the noise encoder needs it"),
+        (f"{AVB}.training.phases.adversary", "missing"),
+        (f"{AVB}.training.phases.bound.betas", "missing; adam needs it"),
+    ],
+)
+def test_missing_key_is_named_with_its_path(tmp_path, path, said):
+    assert refused(tmp_path, without(path)) == f"{path}: {said}"
+
+
+def test_label_that_is_no_text_is_refused(tmp_path):
+    content = tiny.study(tables={"avb-table-1": {"experiments": {1: "vae-digits"}}})
+    assert refused(tmp_path, content).startswith("tables.avb-table-1.experiments.1: takes text")
+
+
+def test_restricted_avb_is_avb_with_an_adversary_that_sees_z_alone(tmp_path):
+    content = changed(f"{AVB}.method", "avb_restricted")
+    said = f"{AVB}.adversary.features: only avb takes it: this adversary sees z alone"
+    assert refused(tmp_path, content) == said
+    experiment = content["experiments"]["avb-four-points"]
+    features = experiment["adversary"].pop("features")
+    study = load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    assert features and study.experiment("avb-four-points")["method"] == "avb_restricted"
+    del experiment["training"]["phases"]["adversary"]
+    assert refused(tmp_path, content) == f"{AVB}.training.phases.adversary: missing"
+
+
+def test_key_given_twice_is_refused_with_its_line(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("name: own\ntemplates:\n  batch: 10\n  batch: 20\n")
+    with pytest.raises(AebayesError, match=r"own\.yaml .*: line 4: the key 'batch' is given twice"):
+        load_study(str(file))
+
+
+def test_merged_keys_may_be_overridden(tmp_path):
+    file = tmp_path / "own.yaml"
+    file.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: {<<: *b}\n")
+    content = read_yaml(file)
+    assert content["c"] == {"x": 3, "y": 1}
+    assert content["d"] == content["b"] == {"x": 2, "y": 1}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_copy_of_a_shipped_study_must_change_its_name(tmp_path, name):
+    shipped = ROOT / "config" / "studies" / f"{name}.yaml"
+    copy = tmp_path / "own.yaml"
+    copy.write_text(shipped.read_text())
+    with pytest.raises(AebayesError) as caught:
+        load_study(str(copy))
+    assert all(str(file) in caught.value.problem for file in (copy, shipped))
+    copy.write_text(shipped.read_text().replace(f"name: {name}", f"name: my-{name}", 1))
+    assert load_study(str(copy)).name == f"my-{name}"
+    assert load_study(str(shipped)).name == name
+
+
+@pytest.mark.parametrize("study", ["\0", "a\0.yaml"])
+def test_study_that_no_file_can_be_named_is_refused(study):
+    with pytest.raises(AebayesError, match="cannot read"):
+        load_study(study)
+    config = {"study": study, "mirrors": [], "device": "auto"}
+    with pytest.raises(AebayesError, match=r"config\.yaml: study: takes a name, a path or a URL"):
+        load_config(config, ROOT / "config" / "config.yaml")
+
+
+@pytest.mark.parametrize("text", ["a: " + "9" * 5000, "a: " + "[" * 5000, "a: 2020-13-45", "\x01"])
+def test_text_that_yaml_cannot_hold_ends_in_one_message(tmp_path, text):
+    (tmp_path / "own.yaml").write_text(text)
+    with pytest.raises(AebayesError, match=r"own\.yaml is not YAML"):
+        load_study(str(tmp_path / "own.yaml"))
 
 
 def test_unknown_study_names_the_known_ones():

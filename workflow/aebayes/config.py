@@ -16,6 +16,8 @@ STUDIES = ROOT / "config" / "studies"
 PUBLISHED = ROOT / "config" / "published.yaml"
 README = "config/README.md documents every key and what it takes"
 
+REPR = reprlib.Repr()
+REPR.maxstring = 80
 TYPES = {
     "object": "a mapping",
     "array": "a list",
@@ -24,6 +26,8 @@ TYPES = {
     "number": "a finite number (1e-3 is text to YAML, 1.0e-3 is not)",
 }
 EXPECTED = {
+    "type": "takes {}",
+    "enum": "takes one of {}",
     "const": "takes {}",
     "minimum": "takes at least {}",
     "exclusiveMinimum": "takes more than {}",
@@ -32,6 +36,7 @@ EXPECTED = {
     "minItems": "takes {} or more entries",
     "maxItems": "takes {} entries at most",
     "minProperties": "takes {} or more keys",
+    "pattern": "takes a match of {}",
 }
 
 
@@ -217,17 +222,16 @@ def described(error: jsonschema.ValidationError) -> tuple[list, str]:
     if error.validator in ("not", "anyOf"):
         return keys, message
     if error.validator == "type":
-        expected = f"takes {TYPES[limit]}"
+        limit = TYPES[limit]
     elif error.validator == "enum":
-        expected = f"takes one of {', '.join(str(choice) for choice in limit)}"
-    else:
-        expected = EXPECTED.get(error.validator, "does not take this").format(limit)
-    return keys, f"{message or expected}, not {shown(value)}"
+        limit = ", ".join(str(choice) for choice in limit)
+    expected = message or EXPECTED[error.validator].format(limit)
+    return keys, f"{expected}, not {shown(value)}"
 
 
 def shown(value: object) -> str:
     """A value as messages show it: in at most 80 characters, whatever it holds."""
-    text = reprlib.repr(value)
+    text = REPR.repr(value)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 
