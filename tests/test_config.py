@@ -1,3 +1,4 @@
+import json
 import math
 import re
 from pathlib import Path
@@ -6,22 +7,45 @@ import pytest
 import tiny
 import yaml
 
-from aebayes.config import ROOT, check, load_config, load_study, read_yaml
+from aebayes.config import ROOT, SCHEMAS, Validator, check, load_config, load_study, read_yaml
 from aebayes.errors import AebayesError
 from aebayes.figures import inputs as figure_inputs
 from aebayes.tables import inputs as table_inputs
 
+DIGITS = "experiments.vae-digits"
+VAE = "experiments.vae-four-points"
+AVB = "experiments.avb-four-points"
+AAE = "experiments.aae-four-points"
+SGD = {
+    "optimiser": "sgd",
+    "learning_rate": 0.1,
+    "momentum": 0.9,
+    "schedule": "constant",
+    "repeats": 1,
+}
 STUDIES = sorted(path.stem for path in (ROOT / "config" / "studies").glob("*.yaml"))
+
+
+def parent_of(path: str) -> tuple[dict, dict, str]:
+    """The tiny study, the mapping in it that holds the key at a dotted path, and the key."""
+    content = entry = json.loads(json.dumps(tiny.study()))  # no two experiments share a mapping
+    *parents, last = path.split(".")
+    for key in parents:
+        entry = entry[key]
+    return content, entry, last
 
 
 def changed(path: str, value: object) -> dict:
     """The tiny study with the value at a dotted path changed."""
-    content = tiny.study()
-    *parents, last = path.split(".")
-    entry = content
-    for key in parents:
-        entry = entry[key]
-    entry[last] = value
+    content, entry, key = parent_of(path)
+    entry[key] = value
+    return content
+
+
+def without(path: str) -> dict:
+    """The tiny study without the key at a dotted path."""
+    content, entry, key = parent_of(path)
+    del entry[key]
     return content
 
 
@@ -35,6 +59,11 @@ def test_shipped_studies_are_valid_and_their_tables_and_figures_known(name):
         experiments, datasets = figure_inputs(figure, study)
         assert set(experiments) <= set(study.experiments)
         assert set(datasets) <= set(study.datasets)
+
+
+@pytest.mark.parametrize("name", ["config", "study", "published"])
+def test_schema_is_valid_itself(name):
+    Validator.check_schema(read_yaml(SCHEMAS / f"{name}.schema.yaml"))
 
 
 def test_default_config_is_valid_and_names_the_pocket_study():
@@ -85,30 +114,6 @@ def test_wrong_key_or_value_is_named_with_its_path(tmp_path, path, value, expect
     assert "own.yaml" in caught.value.problem
 
 
-DIGITS = "experiments.vae-digits"
-VAE = "experiments.vae-four-points"
-AVB = "experiments.avb-four-points"
-AAE = "experiments.aae-four-points"
-SGD = {
-    "optimiser": "sgd",
-    "learning_rate": 0.1,
-    "momentum": 0.9,
-    "schedule": "constant",
-    "repeats": 1,
-}
-
-
-def without(path: str) -> dict:
-    """The tiny study without the key at a dotted path."""
-    parent, last = path.rsplit(".", 1)
-    content = tiny.study()
-    entry = content
-    for key in parent.split("."):
-        entry = entry[key]
-    del entry[last]
-    return content
-
-
 def refused(folder: Path, content: dict) -> str:
     """What is said of a study, after the file's name."""
     file = tiny.write(folder / "own.yaml", content)
@@ -143,7 +148,7 @@ def refused(folder: Path, content: dict) -> str:
         (f"{AVB}.objective.kl", "analytic", "unknown key; known here: none"),
         ("tables.avb-table-1.experiments.optimum", "vae-digits", "the theory's row has this"),
         ("name", "a-study\n", r"takes at most 100 lower-case letters, .*, not 'a-study\\n'"),
-        (f"{VAE}.training.phases", {"a": [0] * 999}, "unknown key; known here: bound"),
+        (f"{VAE}.training.phases", {"bound": [0] * 999}, r"takes a mapping, not \[0, 0, "),
         (f"{VAE}.training.batch", {"a" * 99: [0] * 999}, "takes an integer, not {'aaa"),
     ],
 )

@@ -1,10 +1,14 @@
+import io
 import os
+import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from aebayes.errors import AebayesError
 from aebayes.files import (
+    find_json,
     read_json,
     read_npz,
     replacing,
@@ -66,3 +70,97 @@ def test_broken_json_is_named(tmp_path):
 def test_hash_of_settings_does_not_depend_on_their_order():
     assert sha256_of({"a": 1, "b": [2, 3]}) == sha256_of({"b": [2, 3], "a": 1})
     assert sha256_of({"a": 1}) != sha256_of({"a": 2})
+
+
+def member_of(compression):
+    """An npz of a thousand zeros, by zipfile's compression."""
+    buffer, array = io.BytesIO(), io.BytesIO()
+    np.save(array, np.zeros(1000))
+    with zipfile.ZipFile(buffer, "w", compression) as archive:
+        archive.writestr("a.npy", array.getvalue())
+    return buffer.getvalue()
+
+
+def spoilt_stream():
+    """Deflated bytes that are no deflate stream."""
+    content = bytearray(member_of(zipfile.ZIP_DEFLATED))
+    content[35:45] = b"\xff" * 10  # behind the header of 30 bytes and the name of five
+    return bytes(content)
+
+
+def spoilt_lzma():
+    """The same under LZMA."""
+    content = bytearray(member_of(zipfile.ZIP_LZMA))
+    content[35:60] = b"\xff" * 25
+    return bytes(content)
+
+
+def unknown_compression():
+    """A compression that no zipfile knows, in both places that name it."""
+    content = bytearray(member_of(zipfile.ZIP_STORED))
+    for header, at in ((b"PK\x03\x04", 8), (b"PK\x01\x02", 10)):
+        content[content.index(header) + at] = 99
+    return bytes(content)
+
+
+def plain_npy():
+    """One array and no archive."""
+    content = io.BytesIO()
+    np.save(content, np.zeros(3))
+    return content.getvalue()
+
+
+def text_for_an_array():
+    """An archive whose member is no array."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.npy", "text")
+    return content.getvalue()
+
+
+@pytest.mark.parametrize(
+    "spoil", [spoilt_stream, spoilt_lzma, unknown_compression, plain_npy, text_for_an_array]
+)
+def test_npz_of_any_other_form_ends_with_one_clear_error(spoil, tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_bytes(spoil())
+    with pytest.raises(AebayesError, match="not a readable npz") as caught:
+        read_npz(path)
+    assert str(path) in caught.value.problem
+    assert "delete it" in caught.value.remedy
+
+
+@pytest.mark.parametrize("read", [read_json, find_json, read_npz])
+def test_a_folder_in_the_place_of_a_file_is_named(read, tmp_path):
+    with pytest.raises(AebayesError, match="cannot read") as caught:
+        read(tmp_path)
+    assert str(tmp_path) in caught.value.problem
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize("read", [read_json, find_json, read_npz])
+def test_a_file_that_may_not_be_read_is_named(read, tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(AebayesError, match="Permission denied") as caught:
+        read(tmp_path / "a")
+    assert str(tmp_path / "a") in caught.value.problem
+
+
+@pytest.mark.parametrize("content", ["[1]", "null", "3", '"text"'])
+def test_json_that_is_no_object_is_named(content, tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    for read in (read_json, find_json):
+        with pytest.raises(AebayesError, match=r"a\.json holds a JSON \w+, expected an object"):
+            read(path)
+
+
+def test_missing_files_are_named_or_none(tmp_path):
+    for read in (read_json, read_npz):
+        with pytest.raises(AebayesError, match="a is missing"):
+            read(tmp_path / "a")
+    assert find_json(tmp_path / "a") is None

@@ -47,6 +47,13 @@ EXPERIMENTS = {
         "adversary": LAYERS | {"features": 8},
         "training": TRAINING | {"phases": {"bound": ADAM, "adversary": ADAM | {"repeats": 2}}},
     },
+    "avb_restricted": {
+        "method": "avb_restricted",
+        "model": MODEL | {"encoder": NOISE},
+        "objective": {},
+        "adversary": LAYERS,
+        "training": TRAINING | {"phases": {"bound": ADAM, "adversary": ADAM}},
+    },
     "aae": {
         "method": "aae",
         "model": MODEL | {"encoder": NOISE},

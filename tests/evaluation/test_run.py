@@ -28,7 +28,7 @@ def evaluated(prepared, folder, experiment):
     return json.loads((folder / "metrics.json").read_text())["metrics"]
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
 def test_four_points_have_every_metric_and_the_bound_is_below_the_likelihood(
     prepared, tmp_path, method
 ):

@@ -1,5 +1,6 @@
 """Figures: drawn from files alone, legible, and refused with a reason."""
 
+import dataclasses
 import importlib
 import re
 import shutil
@@ -18,7 +19,9 @@ from aebayes.figures import FIGURES, inputs, make_figure, style
 from aebayes.figures.images import tile
 from aebayes.figures.sources import Sources
 from aebayes.figures.theory import cell_mass, show_map
-from aebayes.files import write_npz, write_text
+from aebayes.files import read_json, read_npz, write_json, write_npz, write_text
+
+METHODS = ("vae", "avb", "aae", "avb_restricted")
 
 
 def drawn(name: str, sources: dict[str, Sources]) -> Figure:
@@ -63,16 +66,54 @@ def test_all_text_is_at_least_seven_points_and_within_the_figure(
 
 
 @pytest.mark.parametrize(
-    ("study_name", "expected"),
-    [("pocket", "pocket study: pocket-scale data"), ("overnight", "overnight study")],
+    ("name", "datasets", "expected"),
+    [
+        ("pocket", ["four_points", "digits"], "pocket study: pocket-scale data"),
+        ("mine", ["digits"], "mine study: pocket-scale data"),
+        ("mine", ["digits", "mnist"], "mine study"),
+        ("overnight", ["four_points"], "overnight study"),
+        ("paper", ["four_points"], "paper study"),
+    ],
 )
-def test_figures_say_their_study_on_their_face(
-    study_name: str, expected: str, sources: dict[str, Sources], tmp_path: Path
+def test_foot_names_the_study_and_tells_pocket_scale_data(
+    name: str, datasets: list[str], expected: str
 ) -> None:
-    with style.applied():
-        figure = drawn("avb-figure-2", sources)
-        style.save(figure, study_name, tmp_path / "figure")
-    assert expected in [text.get_text() for text in texts_of(figure)]
+    assert style.footer(name, datasets) == expected
+
+
+@pytest.mark.parametrize(
+    ("study_name", "expected"),
+    [
+        ("pocket", "pocket study: pocket-scale data"),
+        ("mine", "mine study: pocket-scale data"),
+        ("overnight", "overnight study"),
+    ],
+)
+@pytest.mark.parametrize("figure_name", ["avb-figure-2", "training-curves"])
+def test_figures_say_their_study_on_their_face(
+    figure_name: str,
+    study_name: str,
+    expected: str,
+    study: Study,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    saved = []
+    save = style.save
+    monkeypatch.setattr(
+        style, "save", lambda figure, *rest: saved.append(figure) or save(figure, *rest)
+    )
+    named = dataclasses.replace(study, name=study_name)
+    make_figure(figure_name, named, made / "runs", made / "processed", tmp_path)
+    assert expected in [text.get_text() for text in texts_of(saved[0])]
+
+
+def test_the_restricted_avb_has_the_aaes_colour() -> None:
+    assert style.method_colour("avb_restricted") == style.method_colour("aae")
+    colours = {style.method_colour(method) for method in METHODS}
+    assert len(colours) == 3
+    assert style.BLACK not in colours
 
 
 def test_theory_prints_the_first_replicas_rms(sources: dict[str, Sources]) -> None:
@@ -239,8 +280,10 @@ def test_more_points_than_colours_are_refused(study: Study, made: Path, tmp_path
     runs = tmp_path / "runs"
     shutil.copytree(made / "runs", runs)
     write_npz(runs / "vae-run" / "arrays.npz", {"codes": np.zeros((1, 10, 9, 2))})
-    with pytest.raises(AebayesError, match="9 data points"):
+    with pytest.raises(AebayesError, match=re.escape("expected (R = 1, S = 10, B = 4, 2)")):
         make_figure("avb-figure-3", study, runs, made / "processed", tmp_path / "out")
+    with pytest.raises(AebayesError, match="9 data points"):
+        style.point_colours(9)
 
 
 def test_a_history_that_is_none_is_named(study: Study, made: Path, tmp_path: Path) -> None:
@@ -248,4 +291,98 @@ def test_a_history_that_is_none_is_named(study: Study, made: Path, tmp_path: Pat
     shutil.copytree(made / "runs", runs)
     write_text(runs / "vae-run" / "history.csv", "a,b\n1,2\n")
     with pytest.raises(AebayesError, match="vae-run/history"):
+        make_figure("training-curves", study, runs, made / "processed", tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "changed"),
+    [
+        ("avb-figure-3", "vae-run", {"codes": np.zeros((2, 50, 4, 3))}),
+        ("avb-figure-3", "vae-run", {"codes": np.zeros((50, 4, 2))}),
+        ("avb-figure-3", "vae-run", {"codes": np.zeros((0, 50, 4, 2))}),
+        ("avb-figure-3", "vae-run", {"codes": np.full((2, 50, 4, 2), "a")}),
+        ("avb-figure-4", "aae-run", {"samples": np.zeros((64, 5))}),
+        ("avb-figure-4", "aae-run", {"samples": np.zeros(())}),
+        ("reconstructions", "aae-run", {"images": np.zeros((3, 4))}),
+        ("reconstructions", "aae-run", {"reconstructions": np.zeros((64, 784))}),
+        ("avb-theory", "avb-run", {"theory_axis": np.zeros(5)}),
+        ("avb-theory", "avb-run", {"theory_t": np.zeros((2, 3, 12, 12))}),
+        ("avb-theory", "avb-run", {"theory_pmi": np.zeros((12, 12))}),
+        ("avb-theory", "avb-run", {"theory_log_ratio": np.full((2, 4, 12, 12), np.nan)}),
+    ],
+)
+def test_arrays_of_other_shapes_are_named(
+    name: str, run: str, changed: dict, study: Study, made: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    path = runs / run / "arrays.npz"
+    write_npz(path, {**read_npz(path), **changed})
+    with pytest.raises(AebayesError, match=re.escape(str(path))) as caught:
+        make_figure(name, study, runs, made / "processed", tmp_path / "out")
+    assert f"python -m aebayes evaluate {run}" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("value", ["0.25", None, True])
+def test_an_rms_that_is_no_number_is_named(
+    value: object, study: Study, made: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    path = runs / "avb-run" / "metrics.json"
+    content = read_json(path)
+    content["metrics"]["adversary_pmi_rms"]["replicas"][0] = value
+    write_json(path, content)
+    with pytest.raises(AebayesError, match="no adversary_pmi_rms of replica 0"):
+        make_figure("avb-theory", study, runs, made / "processed", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ("step,replica\n100,0\n", "no column bound"),
+        ("step,replica,bound\n", "no lines"),
+        ("step,replica,bound\n100,0,much\n", "column bound holds"),
+        ("step,replica,bound\n100,0,1.5\n200,0\n", "column bound holds"),
+        ("step,replica,bound\n100,0,True\n", "column bound holds"),
+        ("step,replica,bound\nlast,0,1.5\n", "column step holds"),
+        ("step,replica,bound\n100,0,1.5,2,3\n100,0,1.5,2,3,4\n", "not CSV"),
+    ],
+)
+def test_a_history_without_a_phases_numbers_is_named(
+    content: str, named: str, study: Study, made: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    path = runs / "vae-run" / "history.csv"
+    write_text(path, content)
+    with pytest.raises(AebayesError, match=f"{re.escape(str(path))}.*{named}") as caught:
+        make_figure("training-curves", study, runs, made / "processed", tmp_path / "out")
+    assert "python -m aebayes train vae-run" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_history_may_hold_losses_that_are_not_finite(
+    study: Study, made: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    write_text(
+        runs / "vae-run" / "history.csv", "step,replica,bound\n100,0,1.5\n200,0,inf\n300,0,nan\n"
+    )
+    make_figure("training-curves", study, runs, made / "processed", tmp_path / "out")
+    assert (tmp_path / "out" / "training-curves.png").exists()
+
+
+def test_a_folder_in_the_place_of_a_history_is_named(
+    study: Study, made: Path, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    shutil.copytree(made / "runs", runs)
+    path = runs / "vae-run" / "history.csv"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(AebayesError, match=re.escape(f"cannot read {path}")):
         make_figure("training-curves", study, runs, made / "processed", tmp_path / "out")

@@ -31,7 +31,7 @@ def study() -> Study:
             "experiments": {
                 "vae": experiment("vae"),
                 "avb": experiment("avb"),
-                "aae": experiment("aae"),
+                "aae": experiment("avb_restricted"),
                 "vae-mnist": experiment("vae", "mnist", SAMPLED),
             },
             "tables": {

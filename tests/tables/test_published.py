@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -11,16 +12,17 @@ from aebayes.errors import AebayesError
 from aebayes.tables import TABLES
 from aebayes.tables.published import load_published
 
-AVB_COLUMNS = ("log-likelihood", "reconstruction error", "ELBO", "KL(q(z), p(z))")
+PER_PIXEL = "reconstruction error, per pixel"
+AVB_COLUMNS = ("log-likelihood", "reconstruction error", PER_PIXEL, "ELBO", "KL(q(z), p(z))")
 AVB_TABLE_1 = {
     "avb-v1": {
-        "VAE": (-1.593, 0.091, -1.700, 0.175),
-        "AVB": (-1.462, 0.021, -1.483, 0.028),
-        "optimum": (-1.386, 0, -1.386, 0),
+        "VAE": (-1.593, 0.091, 0.091, -1.700, 0.175),
+        "AVB": (-1.462, 0.021, 0.021, -1.483, 0.028),
+        "optimum": (-1.386, 0, 0, -1.386, 0),
     },
     "avb-published": {
-        "VAE": (-1.568, 0.0885, -1.697, 0.165),
-        "AVB": (-1.403, 0.0058, -1.421, 0.026),
+        "VAE": (-1.568, 0.0885, 0.0885, -1.697, 0.165),
+        "AVB": (-1.403, 0.0058, 0.0058, -1.421, 0.026),
     },
 }
 
@@ -60,6 +62,28 @@ def test_a_value_is_found_for_its_own_dataset_only() -> None:
     assert values.find("iwae", "VAE", "ELBO", "four_points", "none") is None
 
 
+@pytest.mark.parametrize("paper", AVB_TABLE_1)
+@pytest.mark.parametrize("row", ["VAE", "AVB"])
+def test_printed_reconstruction_errors_fit_their_table_only_per_pixel(paper: str, row: str) -> None:
+    values = load_published()
+    find = [values.find(paper, row, column, "four_points", "none") for column in AVB_COLUMNS]
+    _, as_sum, per_pixel, elbo, prior_kl = find
+    most = np.log(4) + prior_kl.value  # mutual information with four points, and KL(q(z), p(z))
+    assert as_sum.value == per_pixel.value
+    assert -elbo.value - as_sum.value > most
+    assert -elbo.value - 4 * per_pixel.value < most
+    assert as_sum.incomparable
+    assert not per_pixel.incomparable
+
+
+def test_the_note_on_reconstruction_errors_gives_the_sums() -> None:
+    note = load_published().find("avb-v1", "VAE", AVB_COLUMNS[1], "four_points", "none")
+    assert "1.700 − 0.091 = 1.609" in note.incomparable
+    assert "1.483 − 0.021 = 1.462" in note.incomparable
+    bounds = f"{np.log(4) + 0.175:.3f} and {np.log(4) + 0.028:.3f}"
+    assert bounds in note.incomparable
+
+
 def unknown_key(content: dict) -> None:
     content["values"][3]["valeu"] = 1
 
@@ -76,6 +100,10 @@ def unknown_paper(content: dict) -> None:
     content["values"][3]["paper"] = "avb-v7"
 
 
+def no_reason(content: dict) -> None:
+    content["values"][0]["comparable"] = False
+
+
 def second_value(content: dict) -> None:
     content["values"].append({**content["values"][3], "value": 0})
 
@@ -88,6 +116,7 @@ def second_value(content: dict) -> None:
         (unknown_evidence, "guessed"),
         (unknown_paper, "avb-v7"),
         (second_value, "second value"),
+        (no_reason, "values.0.note: missing"),
     ],
 )
 def test_spoilt_entries_are_refused_by_file_and_key(

@@ -9,6 +9,7 @@ import pytest
 
 from aebayes.config import Study
 from aebayes.errors import AebayesError
+from aebayes.files import write_json, write_text
 from aebayes.tables import TABLES, inputs, make_table
 
 POSTERIOR_KL = "KL(q(z|x), p(z|x))"
@@ -172,6 +173,7 @@ def test_published_mnist_value_stands_beside_the_papers_own_nets_only(
         {"evaluation": {"kind": "exact", "grid": 51, "codes": 100}},
         {"metrics": {"elbo": 1.0}},
         {"metrics": None},
+        {"metrics": [1]},
     ],
 )
 @pytest.mark.usefixtures("four_points")
@@ -183,6 +185,123 @@ def test_metrics_of_another_run_or_form_are_refused_by_name(
         cells_of("avb-table-1", study, tmp_path)
     assert "python -m aebayes evaluate vae" in caught.value.remedy
     assert not (tmp_path / "tables").exists()
+
+
+GOOD = {"unit": "nats/image", "replicas": [1.0, 2.0], "mean": 1.5, "sd": 0.7}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"mean": "1.5"},
+        {"mean": True},
+        {"mean": None},
+        {"mean": [1.5]},
+        {"sd": "0.7"},
+        {"sd": False},
+        {"replicas": []},
+        {"replicas": "12"},
+        {"replicas": [1.0, "2.0"]},
+        {"replicas": [True, 2.0]},
+        {"replicas": [1.0, None]},
+        {"replicas": None},
+    ],
+)
+@pytest.mark.usefixtures("four_points")
+def test_metrics_that_are_no_numbers_are_refused_by_file_and_name(
+    broken: dict, study: Study, evaluate: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = evaluate("vae", {"log_likelihood": GOOD, "elbo": {**GOOD, **broken}})
+    with pytest.raises(AebayesError, match=re.escape(f"{path}: metric elbo: ")) as caught:
+        cells_of("avb-table-1", study, tmp_path)
+    assert "python -m aebayes evaluate vae" in caught.value.remedy
+    assert not (tmp_path / "tables").exists()
+
+
+@pytest.mark.usefixtures("four_points")
+def test_metrics_of_nan_are_refused_by_file_and_name(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "vae" / "metrics.json"
+    write_text(path, path.read_text().replace('"mean": -1.58', '"mean": NaN'))
+    with pytest.raises(AebayesError, match="metric log_likelihood: mean is nan"):
+        cells_of("avb-table-1", study, tmp_path)
+
+
+@pytest.mark.usefixtures("four_points")
+def test_only_divergences_of_q_lack_a_density(
+    study: Study, evaluate: Callable[..., Path], tmp_path: Path
+) -> None:
+    infinite = {"unit": "nats/image", "replicas": [None, None], "mean": None, "sd": None}
+    names = ("log_likelihood", "reconstruction", "elbo", "prior_kl")
+    some = {**infinite, "replicas": [None, 0.1]}
+    evaluate("vae", {**dict.fromkeys(names, infinite), "posterior_kl": some})
+    cells = cells_of("avb-table-1", study, tmp_path)
+    reasons = {column: cell["status"] for (row, column), cell in cells.items() if row == "VAE"}
+    for column in ("ELBO", "KL(q(z), p(z))"):
+        assert reasons[column] == "not run: not finite: q(z|x) has no density"
+    for column in ("log-likelihood", "reconstruction error", POSTERIOR_KL):
+        assert reasons[column] == "not run: not finite in this run"
+
+
+@pytest.mark.usefixtures("four_points")
+def test_metrics_of_another_checkpoint_are_refused(
+    study: Study, evaluate: Callable[..., Path], tmp_path: Path
+) -> None:
+    path = evaluate("vae", {"elbo": GOOD}, checkpoint_sha256="abc")
+    training = path.with_name("training.json")
+    write_json(training, {"checkpoint_sha256": "abc"})
+    assert cells_of("avb-table-1", study, tmp_path)["VAE", "ELBO"]["status"] == "run"
+    write_json(training, {"checkpoint_sha256": "abd"})
+    with pytest.raises(AebayesError, match="metrics are of another checkpoint") as caught:
+        cells_of("avb-table-1", study, tmp_path)
+    assert str(path) in caught.value.problem
+    assert "python -m aebayes evaluate vae" in caught.value.remedy
+    write_text(training, "{")
+    with pytest.raises(AebayesError, match=re.escape(f"{training} is not JSON")):
+        cells_of("avb-table-1", study, tmp_path)
+
+
+@pytest.mark.usefixtures("four_points")
+def test_a_folder_in_the_place_of_metrics_is_named(study: Study, tmp_path: Path) -> None:
+    path = tmp_path / "runs" / "vae" / "metrics.json"
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(AebayesError, match=re.escape(f"cannot read {path}")):
+        cells_of("avb-table-1", study, tmp_path)
+
+
+@pytest.mark.usefixtures("four_points")
+def test_reconstruction_errors_are_compared_per_pixel_only(study: Study, tmp_path: Path) -> None:
+    cells = cells_of("avb-table-1", study, tmp_path)
+    for column in ("reconstruction error", "reconstruction error, per pixel"):
+        assert cells["VAE", column]["published"] == "0.091"
+        assert cells["optimum", column]["published"] == "0"
+    markdown = (tmp_path / "tables" / "avb-table-1.md").read_text()
+    (number,) = re.findall(r"^\[(\d)\] the paper's text says cross-entropy", markdown, re.MULTILINE)
+    assert f"| 0.0200 ± 0.0000 (published 0.091 [{number}]) |" in markdown
+    assert f"| 0.0200 ± 0.0000 (published 0.021 [{number}]) |" in markdown
+    assert "| 0.0050 ± 0.0000 (published 0.091, difference −0.086) |" in markdown
+    latex = (tmp_path / "tables" / "avb-table-1.tex").read_text()
+    printed = r"\quad published (difference) & "
+    assert f"{printed}0.091 [{number}] & 0.021 [{number}] &  & 0.000 \\\\" in latex
+    assert f"{printed}0.091 ($-$0.086) & 0.021 ($-$0.016) &  & 0.000 \\\\" in latex
+    assert f"[{number}] the paper's text says cross-entropy" in latex
+
+
+@pytest.mark.usefixtures("four_points")
+def test_the_restricted_avb_is_compared_with_avb_itself(
+    study: Study, evaluate: Callable[..., Path], tmp_path: Path
+) -> None:
+    labelled = study.content["tables"]["avb-table-1"]["experiments"]
+    study.content["tables"]["avb-table-1"]["experiments"] = dict(reversed(labelled.items()))
+    evaluate("aae", {"posterior_kl": {**GOOD, "mean": 0.17}})
+    cells = cells_of("avb-table-1", study, tmp_path)
+    excess = f"{POSTERIOR_KL}, excess over AVB"
+    assert float(cells["AAE", excess]["mean"]) == pytest.approx(0.1)
+    assert cells["AVB", excess]["status"] == "not run: AVB is what the others are compared with"
+    assert cells["AAE", "ELBO from T"]["status"].startswith("not run: only AVB has a T(x, z)")
+    text = (tmp_path / "tables" / "avb-table-1.md").read_text()
+    assert "AAE (T restricted to T(z), section 5.2)" in text
+    assert text.count("standard error of about 0.003 nats per replica at 20,000 codes") == 2
 
 
 @pytest.mark.usefixtures("four_points")

@@ -4,8 +4,8 @@ import pytest
 import tiny
 import torch
 
-from aebayes.methods.make import make_method
 from aebayes.methods.base import Method, Phase
+from aebayes.methods.make import make_method
 from aebayes.streams import Streams
 from aebayes.training.batches import Batches
 from aebayes.training.loop import Trainer
@@ -59,7 +59,7 @@ def test_phase_is_repeated_as_often_as_its_settings_say_each_time_on_a_new_batch
         torch.testing.assert_close(moved, torch.full((2,), steps * 1e-3), rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize("name", ["vae", "avb", "aae"])
+@pytest.mark.parametrize("name", ["vae", "avb", "avb_restricted", "aae"])
 def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_gradient(name):
     experiment = tiny.experiment(name)
     method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)

@@ -26,7 +26,7 @@ def run(prepared, folder, experiment, **options):
     return [(folder / name).read_bytes() for name in ("checkpoint.safetensors", "history.csv")]
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
 @pytest.mark.parametrize("dataset", ["four_points", "digits"])
 def test_same_settings_give_the_same_bytes(prepared, tmp_path, method, dataset):
     experiment = tiny.experiment(method, dataset) | {"binarisation": "dynamic"}
@@ -34,7 +34,7 @@ def test_same_settings_give_the_same_bytes(prepared, tmp_path, method, dataset):
     assert run(prepared, tmp_path / "b", experiment) == first
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
 def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, method):
     experiment = tiny.experiment(method, "digits") | {"binarisation": "dynamic"}
     whole = run(prepared, tmp_path / "whole", experiment)
@@ -53,7 +53,7 @@ def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, method):
     assert not (tmp_path / "parts" / "resume.safetensors").exists()
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "aae"])
+@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
 def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, tmp_path, method):
     experiment = tiny.experiment(method)
     run(prepared, tmp_path / "all", experiment, replicas=[0, 1, 2])

@@ -198,12 +198,12 @@ def check(content: object, schema: str, path: Path) -> None:
 def precedence(error: jsonschema.ValidationError) -> tuple:
     """Of several errors, the one to report is the smallest by this.
 
-    Conditions (`then`, `else`) come last, as they may only follow from another error; unknown keys
-    come first, as a misspelt key is missing under its right name, too.
+    Conditions (`then`, `else`) come last, as they may only follow from another error; of the rest,
+    unknown keys come first, as a misspelt key is missing under its right name, too.
     """
     conditional = not {"then", "else"}.isdisjoint(error.absolute_schema_path)
-    unknown = error.validator == "additionalProperties"
-    return conditional, not unknown, [str(part) for part in error.absolute_path]
+    rank = {"additionalProperties": 0, "required": 2}.get(error.validator, 1)
+    return conditional, rank, [str(part) for part in error.absolute_path]
 
 
 def described(error: jsonschema.ValidationError) -> tuple[list, str]:

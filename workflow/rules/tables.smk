@@ -4,7 +4,7 @@ for table, experiments in TABLES.items():
         name:
             rule_name(table)
         input:
-            metrics=runs_files(experiments, ["metrics.json"]),
+            metrics=runs_files(experiments, ["metrics.json", "training.json"]),
             published="config/published.yaml",
         output:
             csv=report(

@@ -9,8 +9,8 @@ ALWAYS = "metrics.json of this run lacks it"
 LOG_4 = "exact by theory, −log 4 = −1.386294"
 ZERO = "exact by theory, 0"
 KNN_ERROR = (
-    "k-nearest-neighbour estimates carry a standard error of about 0.003 nats per replica at "
-    "20,000 codes an image, part of the spread shown"
+    "with a standard error of about 0.003 nats per replica at 20,000 codes an image, part of the "
+    "spread shown"
 )
 
 TABLE_1 = Table(
@@ -50,7 +50,7 @@ TABLE_1 = Table(
             r"$\mathrm{KL}(q(z), p(z))$",
             "prior_kl",
             ALWAYS,
-            f"k-nearest-neighbour estimate; it can fall slightly below 0; {KNN_ERROR}",
+            f"k-nearest-neighbour estimate, {KNN_ERROR}; it can fall slightly below 0",
         ),
         Quantity(
             POSTERIOR_KL,
@@ -58,14 +58,14 @@ TABLE_1 = Table(
             "posterior_kl",
             "q(z|x) has no density",
             "exact by quadrature for a Gaussian q; for a black box, k-nearest-neighbour entropy of "
-            f"q and the exact posterior; {KNN_ERROR}",
+            f"q and the exact posterior, {KNN_ERROR}",
         ),
         Quantity(
             EXCESS,
             r"\quad excess over AVB",
             "posterior_kl",
             "q(z|x) has no density",
-            "how much farther from the true posterior than AVB's q(z|x) is; with the standard "
+            "how much farther from the true posterior than AVB's q(z|x) is, with the standard "
             "errors of both",
             over="avb",
         ),
