@@ -109,7 +109,7 @@ def test_path_that_cannot_be_written_is_named_and_what_was_made_stays(here):
     made = {path: path.read_bytes() for path in (here / "data").rglob("*.*") if path.is_file()}
     (here / "results").write_text("a file in the way")
     output = refused("train", "vae-four-points", "--study", "tiny.yaml")
-    assert "cannot write results/tiny" in output
+    assert "cannot write to results/tiny" in output
     assert {path: path.read_bytes() for path in made} == made
 
 

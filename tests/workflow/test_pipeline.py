@@ -119,7 +119,10 @@ def test_bad_input_ends_with_one_clear_message_before_anything_runs(bare):
     cases = {
         good.replace("steps: 60", "stepz: 60", 1): ("experiments.vae-four-points", "stepz"),
         good.replace("method: vae", "method: vea", 1): ("experiments.vae-four-points", "'vea'"),
-        good.replace("batch: 16", "batch: many", 1): ("training.batch", "'many' is not of type"),
+        good.replace("batch: 16", "batch: many", 1): (
+            "training.batch",
+            "takes an integer, not 'many'",
+        ),
         good.replace("dataset: four_points", "dataset: five_points", 1): ("'five_points'",),
     }
     for content, expected in cases.items():
