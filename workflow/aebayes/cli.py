@@ -57,7 +57,8 @@ def reporting(command: Callable) -> Callable:
 @click.version_option(__version__)
 def main() -> None:
     """Auto-Encoding Bayes: the steps that turn raw data into the papers' tables and figures."""
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.INFO)
+    logging.basicConfig(format="%(levelname)s: %(message)s")
+    logging.getLogger("aebayes").setLevel(logging.INFO)  # not of matplotlib's fonts
 
 
 @main.command()
