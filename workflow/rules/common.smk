@@ -4,7 +4,8 @@ import sys
 from pathlib import Path
 from shlex import quote
 
-sys.path.insert(0, str(Path(workflow.basedir) / "workflow"))
+LIBRARY = Path(workflow.basedir) / "workflow"
+sys.path.insert(0, str(LIBRARY))
 
 from snakemake.exceptions import WorkflowError
 
@@ -29,9 +30,7 @@ GPU = device_count(config["device"])
 
 # An environment made from the lock alone would not find the library without PYTHONPATH; and
 # without --sdm, the steps' Python is the one that runs Snakemake, also where no venv is active.
-PREFIX = (
-    f"set -euo pipefail; export PYTHONPATH={quote(workflow.basedir + '/workflow')}; "
-)
+PREFIX = f"set -euo pipefail; export PYTHONPATH={quote(str(LIBRARY))}; "
 if not workflow.deployment_settings.deployment_method:
     PREFIX += f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; '
 shell.prefix(PREFIX)
