@@ -50,7 +50,8 @@ def batched(pixels: int, hidden: list[int], latent: int, replicas: int) -> Calla
     streams = Streams(0, range(replicas), "training")
     initialise(method, "glorot_uniform", streams)
     parameters = list(method.parameters())
-    return lambda x: torch.autograd.grad(method.loss(x, streams).sum(), parameters)
+    bound = method.phases()[0]
+    return lambda x: torch.autograd.grad(bound(x, streams).sum(), parameters)
 
 
 def one_by_one(pixels: int, hidden: list[int], latent: int, replicas: int) -> Callable:

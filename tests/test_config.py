@@ -78,7 +78,7 @@ def test_default_config_is_valid_and_names_the_pocket_study():
         (
             "experiments.vae-digits.method",
             "vea",
-            "digits.method: takes one of vae, avb, .*, not 'vea'",
+            "digits.method: takes one of vae, iwae, .*, not 'vea'",
         ),
         ("experiments.vae-digits.dataset", "nist", "experiments.vae-digits.dataset: 'nist'"),
         (
@@ -141,7 +141,7 @@ def refused(folder: Path, content: dict) -> str:
         (f"{VAE}.model.encoder.noise", 3, "only the noise encoder takes it"),
         (f"{VAE}.training.phases.bound.momentum", 0.9, "only sgd takes it"),
         (f"{VAE}.training.phases.bound", SGD | {"betas": [0.5, 0.9]}, "only adam takes it"),
-        (f"{VAE}.adversary", tiny.LAYERS, "the VAE has none"),
+        (f"{VAE}.adversary", tiny.LAYERS, "VAE and IWAE have none"),
         (f"{VAE}.evaluation.kind", "exakt", "takes one of exact, sampled, not 'exakt'"),
         (f"{VAE}.evaluation.grid", 10, "takes at least 50, not 10"),
         (f"{DIGITS}.evaluation.grid", 100, "unknown key; known here: kind, importance_samples"),

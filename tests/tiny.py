@@ -29,6 +29,7 @@ TRAINING = {
     "batch": 16,
     "steps": 60,
     "precision": "float32",
+    "compile": False,
     "threads": 1,
     "log_every": 7,
 }

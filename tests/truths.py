@@ -40,6 +40,34 @@ def linear_gaussian(kind: str = "gaussian", replicas: int = 2, latent: int = 2) 
     return model
 
 
+def two_layers_apart(coupling: float = 0.0, replicas: int = 2) -> AutoEncoder:
+    """`linear_gaussian` with a second layer of three units above its first.
+
+    Without coupling z2 is independent of z1 and x under both p and q, and p(z1|z2) = N(0, I): the
+    model's bound is the one-layer model's. Coupling is the deviation of the second layer's weights.
+    """
+    below = linear_gaussian("gaussian", replicas)
+    affine = {"hidden": [], "activation": "tanh"}
+    model = AutoEncoder(
+        settings("two_layer", 2)
+        | {
+            "latent": [2, 3],
+            "encoder": {"kind": "two_layer", **affine, "second": affine},
+            "prior": affine,
+        },
+        4,
+        replicas,
+    )
+    model.encoder.first.load_state_dict(below.encoder.state_dict())
+    model.decoder.load_state_dict(below.decoder.state_dict())
+    streams = Streams(11, range(replicas), "initialisation")
+    with torch.no_grad():
+        for network in (model.encoder.second.network, model.prior.network):
+            (layer,) = network.layers
+            layer.weight.copy_(coupling * streams.normal(*layer.weight.shape[1:]))
+    return model
+
+
 def aim_encoder(model: AutoEncoder, replica: int) -> None:
     """Give a Gaussian encoder the exact posterior's mean, and 1.2 times its deviations."""
     layer = model.encoder.network.layers[-1]

@@ -7,8 +7,8 @@ from truths import linear_gaussian, marginal, posterior
 
 from aebayes.evaluation.likelihood import (
     CHUNK_ELEMENTS,
+    EncoderProposal,
     effective_share,
-    encoder_proposal,
     fitted_proposal,
     importance_sums,
     log_likelihood_bound,
@@ -35,7 +35,7 @@ def test_importance_sampled_likelihood_finds_the_closed_form_of_a_linear_gaussia
     repeats = torch.stack(
         [
             log_likelihood_bound(
-                model, x, encoder_proposal(model, x), 2000, Streams(s, [0, 1], "evaluation")
+                model, x, EncoderProposal(model, x), 2000, Streams(s, [0, 1], "evaluation")
             ).mean(1)
             for s in range(8)
         ]
@@ -96,7 +96,7 @@ def test_bound_does_not_decrease_with_k():
         torch.stack(
             [
                 log_likelihood_bound(
-                    model, x, encoder_proposal(model, x), k, Streams(s, [0, 1], "evaluation")
+                    model, x, EncoderProposal(model, x), k, Streams(s, [0, 1], "evaluation")
                 ).mean()
                 for s in range(20)
             ]
@@ -112,7 +112,7 @@ def test_bound_does_not_decrease_with_k():
 def test_bound_is_the_same_whether_its_samples_come_in_chunks_or_at_once(monkeypatch):
     model = linear_gaussian()
     x = images(model)
-    proposal = encoder_proposal(model, x)
+    proposal = EncoderProposal(model, x)
     at_once = log_likelihood_bound(model, x, proposal, 40, Streams(0, [0, 1], "evaluation"))
     monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 1)
     in_chunks = log_likelihood_bound(model, x, proposal, 40, Streams(0, [0, 1], "evaluation"))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from truths import LogRatio, black_box, elbo, expected_log_likelihood, linear_gaussian, marginal
 
-from aebayes.evaluation.likelihood import encoder_proposal
+from aebayes.evaluation.likelihood import EncoderProposal
 from aebayes.evaluation.sampled import over_images, reconstruct, sampled_metrics
 from aebayes.streams import Streams
 
@@ -62,7 +62,7 @@ def test_bound_of_a_black_box_without_an_adversary_is_unknown():
 def test_metrics_have_the_signs_of_their_names(monkeypatch, kind, name):
     # The fit has tests of its own; here the black box's true proposal does, and is quick.
     monkeypatch.setattr(
-        "aebayes.evaluation.sampled.fitted_proposal", lambda model, x, _: encoder_proposal(model, x)
+        "aebayes.evaluation.sampled.fitted_proposal", lambda model, x, _: EncoderProposal(model, x)
     )
     method = method_of(kind)
     x = images(method.model, 120)

@@ -103,6 +103,7 @@ def data_of(experiment: dict) -> Path:
 @path_option("--data", "The prepared npz.  [default: data/processed/<dataset>.npz]")
 @path_option("--run", "The run's folder.  [default: results/<study>/runs/<experiment>]")
 @path_option("--resume", "The state file.  [default: results/<study>/resume/<experiment>...]")
+@path_option("--start-from", "The source's folder.  [default: results/<study>/runs/<start_from>]")
 @click.option("--time-limit", type=float, help="Stop after so many seconds, with exit status 75.")
 @click.option("--save-every", type=float, default=30, show_default=True, help="Seconds.")
 @reporting
@@ -113,6 +114,7 @@ def train(
     data: Path | None,
     run: Path | None,
     resume: Path | None,
+    start_from: Path | None,
     time_limit: float | None,
     save_every: float,
 ) -> None:
@@ -126,6 +128,7 @@ def train(
 
     chosen = load_study(study)
     settings = chosen.experiment(experiment)
+    source = settings.get("start_from")
     train(
         settings,
         data or data_of(settings),
@@ -133,6 +136,7 @@ def train(
         resume or RESULTS / chosen.name / "resume" / f"{experiment}.safetensors",
         device,
         Interruptions(time_limit, save_every),
+        source=(start_from or folder_of(chosen, source)) if source else None,
     )
 
 

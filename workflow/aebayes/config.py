@@ -257,6 +257,8 @@ def check_references(content: dict, path: Path) -> None:
     """
     for name, experiment in content["experiments"].items():
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
+        if "start_from" in experiment:
+            check_start(path, name, content["experiments"])
     for kind in ("tables", "figures"):
         for name, entry in content[kind].items():
             for label, experiment in entry.get("experiments", {}).items():
@@ -264,6 +266,40 @@ def check_references(content: dict, path: Path) -> None:
                 check_known(path, key, experiment, content["experiments"])
             for dataset in entry.get("datasets", []):
                 check_known(path, f"{kind}.{name}.datasets", dataset, content["datasets"])
+
+
+def check_start(path: Path, name: str, experiments: dict) -> None:
+    """Check that an experiment can begin where the one that it starts from ended.
+
+    Raises:
+        AebayesError: names the file, the key and what differs.
+    """
+    key = f"experiments.{name}.start_from"
+    experiment, source = experiments[name], experiments[name]["start_from"]
+    check_known(path, key, source, experiments)
+    before = [name]
+    while "start_from" in experiments.get(before[-1], {}):
+        before.append(experiments[before[-1]]["start_from"])
+        if before[-1] in before[:-1]:
+            raise AebayesError(
+                f"{path}: {key}: {' starts from '.join(before)}", "let one of them start anew"
+            )
+
+    def carried(experiment: dict) -> dict:
+        training = experiment["training"]
+        optimisers = {name: p["optimiser"] for name, p in training["phases"].items()}
+        same = {key: experiment[key] for key in ("method", "dataset", "model")}
+        adversary = experiment.get("adversary")
+        replicas = training["replicas"]
+        return same | {"adversary": adversary, "replicas": replicas, "optimisers": optimisers}
+
+    here, there = carried(experiment), carried(experiments[source])
+    different = [key for key in here if here[key] != there[key]]
+    if different:
+        raise AebayesError(
+            f"{path}: {key}: {source} differs in {', '.join(different)}",
+            "an experiment takes these from the one it starts from: make them equal",
+        )
 
 
 def check_known(path: Path, key: str, value: str, known: dict) -> None:

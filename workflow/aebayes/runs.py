@@ -17,6 +17,7 @@ class RunFiles:
     """Where a run's files lie: results/<study>/runs/<experiment>/."""
 
     checkpoint: Path
+    optimiser: Path
     history: Path
     training: Path
 
@@ -24,7 +25,10 @@ class RunFiles:
     def under(cls, folder: Path) -> "RunFiles":
         """The files of the run in `folder`."""
         return cls(
-            folder / "checkpoint.safetensors", folder / "history.csv", folder / "training.json"
+            folder / "checkpoint.safetensors",
+            folder / "optimiser.safetensors",
+            folder / "history.csv",
+            folder / "training.json",
         )
 
 
@@ -66,6 +70,25 @@ def save_checkpoint(
     save_tensors(path, method.state_dict(), about)
 
 
+def read_tensors(path: Path, keys: set[str], again: str) -> tuple[dict[str, torch.Tensor], dict]:
+    """A file of a run: tensors and header, as `load_tensors`.
+
+    Raises:
+        AebayesError: the file is missing or not whole; `again` is the remedy.
+    """
+    try:
+        return load_tensors(path, keys)
+    except FileNotFoundError as problem:
+        raise AebayesError(f"{path} is missing", again) from problem
+    except UNREADABLE as problem:
+        raise AebayesError(f"{path} is not a readable checkpoint: {problem}", again) from problem
+
+
+def train_again(name: str) -> str:
+    """The remedy where a run's files are of no use."""
+    return f"train the experiment again: python -m aebayes train {name}"
+
+
 def load_checkpoint(
     path: Path, experiment: dict, dataset: Dataset, device: torch.device
 ) -> tuple[Method, list[int]]:
@@ -75,13 +98,8 @@ def load_checkpoint(
         AebayesError: the file is missing or not whole, or belongs to another experiment, to other
             settings of this one, or to other data.
     """
-    again = "train the experiment again: python -m aebayes train " + experiment["name"]
-    try:
-        tensors, about = load_tensors(path, {"experiment", "replicas", "dataset_sha256"})
-    except FileNotFoundError as problem:
-        raise AebayesError(f"{path} is missing", again) from problem
-    except UNREADABLE as problem:
-        raise AebayesError(f"{path} is not a readable checkpoint: {problem}", again) from problem
+    again = train_again(experiment["name"])
+    tensors, about = read_tensors(path, {"experiment", "replicas", "dataset_sha256"}, again)
     expected = with_steps(experiment, len(dataset.split("train")[0]))
     difference = first_difference(about["experiment"], without_evaluation(expected))
     if difference:

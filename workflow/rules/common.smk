@@ -70,6 +70,13 @@ def rule_name(name):
     return name.replace("-", "_")
 
 
+def start_of(wildcards):
+    """Where the run that an experiment starts from ended; nothing if it starts anew."""
+    source = STUDY.experiment(wildcards.experiment).get("start_from")
+    names = ["checkpoint.safetensors", "optimiser.safetensors"]
+    return runs_files([source], names) if source else []
+
+
 def training_threads(wildcards):
     """An experiment's own number of threads."""
     return STUDY.experiment(wildcards.experiment)["training"]["threads"]

@@ -1,8 +1,10 @@
 rule train:
     input:
         data=lambda wildcards: data_of(wildcards.experiment),
+        start=start_of,
     output:
         f"{RUNS}/{{experiment}}/checkpoint.safetensors",
+        f"{RUNS}/{{experiment}}/optimiser.safetensors",
         f"{RUNS}/{{experiment}}/history.csv",
         f"{RUNS}/{{experiment}}/training.json",
     log:

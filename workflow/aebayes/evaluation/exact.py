@@ -86,7 +86,7 @@ def grid_posterior_kl(
         Two of (R, B); the first in nats, and to be believed where the second is 1.
     """
     points = grid.points().expand(len(x), -1, -1).unsqueeze(2)  # (R, G², 1, 2)
-    log_q = model.encoder.log_prob(points, x).transpose(1, 2)  # (R, B, G²)
+    log_q = model.encoder.posterior(x).log_prob(points).transpose(1, 2)  # (R, B, G²)
     log_posterior = log_joint.double() - log_px.unsqueeze(-1)
     kl = grid.expectation(log_q, log_q.double() - log_posterior)
     return kl, grid.log_integral(log_q).exp()
@@ -94,7 +94,7 @@ def grid_posterior_kl(
 
 def sampled_posterior_kl(model: AutoEncoder, x: Tensor, codes: Tensor, log_px: Tensor) -> Tensor:
     """The same by averaging log q(z|x) − log p(z|x) over codes (R, S, B, 2): (R, B) nats."""
-    log_ratio = model.encoder.log_prob(codes, x) - model.log_joint(x, codes)
+    log_ratio = model.encoder.posterior(x).log_prob(codes) - model.log_joint(x, codes)
     return log_ratio.double().mean(1) + log_px
 
 

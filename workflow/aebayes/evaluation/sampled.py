@@ -8,8 +8,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from aebayes.evaluation.likelihood import (
+    EncoderProposal,
     Proposal,
-    encoder_proposal,
     fitted_proposal,
     importance_sums,
 )
@@ -68,7 +68,7 @@ def over_images(values: Tensor, unit: str = NATS) -> Metric:
 def proposal_of(model: AutoEncoder, x: Tensor, streams: Streams) -> Proposal:
     """The proposal that suits the encoder, for images x (R, B, X)."""
     if model.encoder.has_density:
-        return encoder_proposal(model, x)
+        return EncoderProposal(model, x)
     return fitted_proposal(model, x, streams)
 
 
@@ -82,7 +82,7 @@ def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Te
     codes = torch.stack([model.encode(x, streams) for _ in range(CODES)], 1)  # (R, S, B, Z)
     log_likelihood = model.log_likelihood(x, codes)  # (R, S, B)
     if model.encoder.has_density:
-        log_ratio = model.encoder.log_prob(codes, x) - model.log_prior(codes)
+        log_ratio = model.encoder.posterior(x).log_prob(codes) - model.log_prior(codes)
     elif method.estimates_log_ratio:
         log_ratio = method.adversary(x, codes)
     else:
@@ -93,7 +93,7 @@ def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Te
 def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
     """The first replica's random samples, and test images beside their reconstructions: (n, X)."""
     model = method.model
-    samples = model.decode(streams.normal(FIGURE_IMAGES, model.latent))
+    samples = model.decode(model.prior.sample(streams, FIGURE_IMAGES))
     shown = x[:, :FIGURE_IMAGES]
     reconstructions = model.decode(model.encode(shown, streams))
     arrays = {"samples": samples, "images": shown, "reconstructions": reconstructions}

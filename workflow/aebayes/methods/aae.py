@@ -15,7 +15,6 @@ from torch.nn.functional import softplus
 from aebayes.methods.base import Method, Phase
 from aebayes.networks.adversaries import CodeAdversary
 from aebayes.networks.autoencoder import AutoEncoder
-from aebayes.streams import Streams
 
 # Each is minimised over the encoder; t is the discriminator's logit for "this is a code".
 GENERATOR_LOSSES = {
@@ -36,23 +35,27 @@ class AAE(Method):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("reconstruction", self.reconstruction_loss, [self.model]),
-            Phase("discriminator", self.discriminator_loss, [self.adversary]),
-            Phase("generator", self.generator_loss, [self.model.encoder]),
+            Phase("reconstruction", self.reconstruction_loss, [self.model], self.draw_noise),
+            Phase(
+                "discriminator",
+                self.discriminator_loss,
+                [self.adversary],
+                self.draw_noise_and_prior,
+            ),
+            Phase("generator", self.generator_loss, [self.model.encoder], self.draw_noise),
         ]
 
-    def reconstruction_loss(self, x: Tensor, streams: Streams) -> Tensor:
+    def reconstruction_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """−E_q log p(x|z): (R, B, X) -> (R,)."""
-        return -self.model.log_likelihood(x, self.model.encode(x, streams)).mean(1)
+        return -self.model.log_likelihood(x, self.model.encoder(x, noise)).mean(1)
 
-    def discriminator_loss(self, x: Tensor, streams: Streams) -> Tensor:
+    def discriminator_loss(self, x: Tensor, noise: Tensor, prior: Tensor) -> Tensor:
         """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encode(x, streams)  # (R, B, Z)
-        prior = streams.normal(*codes.shape[1:])
+            codes = self.model.encoder(x, noise)  # (R, B, Z)
         t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1)).unbind(1)
         return (softplus(-t_codes) + softplus(t_prior)).mean(1)
 
-    def generator_loss(self, x: Tensor, streams: Streams) -> Tensor:
+    def generator_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """The encoder's loss against the discriminator: (R, B, X) -> (R,)."""
-        return self.generator(self.adversary(x, self.model.encode(x, streams))).mean(1)
+        return self.generator(self.adversary(x, self.model.encoder(x, noise))).mean(1)

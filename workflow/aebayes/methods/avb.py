@@ -13,7 +13,6 @@ from torch.nn.functional import softplus
 from aebayes.methods.base import Method, Phase
 from aebayes.networks.adversaries import JointAdversary
 from aebayes.networks.autoencoder import AutoEncoder
-from aebayes.streams import Streams
 
 
 class AVB(Method):
@@ -32,19 +31,18 @@ class AVB(Method):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("bound", self.bound_loss, [self.model]),
-            Phase("adversary", self.adversary_loss, [self.adversary]),
+            Phase("bound", self.bound_loss, [self.model], self.draw_noise),
+            Phase("adversary", self.adversary_loss, [self.adversary], self.draw_noise_and_prior),
         ]
 
-    def bound_loss(self, x: Tensor, streams: Streams) -> Tensor:
+    def bound_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """E_q[T(x, z) − log p(x|z)], equation 3.7: (R, B, X) -> (R,)."""
-        z = self.model.encode(x, streams)  # (R, B, Z)
+        z = self.model.encoder(x, noise)  # (R, B, Z)
         return (self.adversary(x, z) - self.model.log_likelihood(x, z)).mean(1)
 
-    def adversary_loss(self, x: Tensor, streams: Streams) -> Tensor:
+    def adversary_loss(self, x: Tensor, noise: Tensor, prior: Tensor) -> Tensor:
         """−E_q log σ(T(x, z)) − E_p log(1 − σ(T(x, z))), equation 3.3: (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encode(x, streams)  # (R, B, Z)
-        prior = streams.normal(*codes.shape[1:])
+            codes = self.model.encoder(x, noise)  # (R, B, Z)
         t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1)).unbind(1)
         return (softplus(-t_codes) + softplus(t_prior)).mean(1)

@@ -7,23 +7,33 @@ from torch import Tensor, nn
 
 from aebayes.streams import Streams
 
-Loss = Callable[[Tensor, Streams], Tensor]
+Draw = Callable[[Tensor, Streams], tuple[Tensor, ...]]
+Loss = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
 class Phase:
     """One loss and the networks whose parameters it updates.
 
+    All chance is drawn before the loss, which can therefore be compiled or captured.
+
     Args:
         name: as the paper calls it; the key of its optimiser in the config and its column in the
             history.
-        loss: (x (R, B, X), streams) -> (R,), the mean over the batch for each replica.
+        loss: (x (R, B, X), *draws) -> (R,), the mean over the batch for each replica; a function
+            of its arguments and of parameters alone.
         networks: what its optimiser updates; every other parameter is held.
+        draw: (x, streams) -> draws, the random numbers that the loss takes.
     """
 
     name: str
     loss: Loss
     networks: Sequence[nn.Module]
+    draw: Draw
+
+    def __call__(self, x: Tensor, streams: Streams) -> Tensor:
+        """Draw and compute the loss: (R, B, X) -> (R,)."""
+        return self.loss(x, *self.draw(x, streams))
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters it updates, in a fixed order."""
@@ -44,3 +54,11 @@ class Method(nn.Module):
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""
         raise NotImplementedError
+
+    def draw_noise(self, x: Tensor, streams: Streams) -> tuple[Tensor]:
+        """The encoder's noise, for one code an image."""
+        return (self.model.noise(streams, x.shape[1]),)
+
+    def draw_noise_and_prior(self, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+        """The encoder's noise and one draw from the prior, for each image."""
+        return *self.draw_noise(x, streams), self.model.prior.sample(streams, x.shape[1])

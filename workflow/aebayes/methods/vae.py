@@ -8,7 +8,7 @@ from torch import Tensor
 
 from aebayes.methods.base import Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
-from aebayes.networks.normal import kl_to_standard_normal, log_normal
+from aebayes.networks.normal import kl_to_standard_normal
 from aebayes.streams import Streams
 
 
@@ -19,26 +19,25 @@ class VAE(Method):
         super().__init__()
         self.model = AutoEncoder(experiment["model"], inputs, replicas)
         self.samples = experiment["objective"]["samples"]
-        self.bound = {"analytic": self.analytic_bound, "monte_carlo": self.monte_carlo_bound}[
+        self.loss = {"analytic": self.analytic_loss, "monte_carlo": self.monte_carlo_loss}[
             experiment["objective"]["kl"]
         ]
 
     def phases(self) -> list[Phase]:
-        return [Phase("bound", self.loss, [self.model])]
+        return [Phase("bound", self.loss, [self.model], self.draw)]
 
-    def loss(self, x: Tensor, streams: Streams) -> Tensor:
-        """−ELBO in nats, averaged over samples and batch: (R, B, X) -> (R,)."""
-        mean, log_sd = self.model.encoder.moments(x)  # (R, B, Z) each
-        noise = streams.normal(self.samples, *mean.shape[1:])  # (R, K, B, Z)
-        z = mean.unsqueeze(1) + log_sd.exp().unsqueeze(1) * noise
-        return -self.bound(x, z, mean, log_sd).flatten(1).mean(1)
+    def draw(self, x: Tensor, streams: Streams) -> tuple[Tensor]:
+        """Noise for k codes an image: (R, K, B, Z)."""
+        return (self.model.noise(streams, self.samples, x.shape[1]),)
 
-    def analytic_bound(self, x: Tensor, z: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
-        """E_q log p(x|z) − KL(q(z|x) ‖ p(z)), equation 10: -> (R, K, B)."""
-        kl = kl_to_standard_normal(mean, log_sd)  # (R, B)
-        return self.model.log_likelihood(x, z) - kl.unsqueeze(1)
+    def analytic_loss(self, x: Tensor, noise: Tensor) -> Tensor:
+        """KL(q(z|x) ‖ p(z)) − E_q log p(x|z), equation 10, in nats: (R, B, X) -> (R,)."""
+        q = self.model.encoder.posterior(x)
+        z, _ = q.transform(noise)  # (R, K, B, Z)
+        kl = kl_to_standard_normal(q.mean, q.log_sd)  # (R, B)
+        return (kl - self.model.log_likelihood(x, z).mean(1)).mean(1)
 
-    def monte_carlo_bound(self, x: Tensor, z: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
-        """log p(x, z) − log q(z|x) at each sample, equation 8: -> (R, K, B)."""
-        log_q = log_normal(z, mean.unsqueeze(1), log_sd.unsqueeze(1))
-        return self.model.log_joint(x, z) - log_q
+    def monte_carlo_loss(self, x: Tensor, noise: Tensor) -> Tensor:
+        """E_q[log q(z|x) − log p(x, z)], equation 8, in nats: (R, B, X) -> (R,)."""
+        z, log_q = self.model.encoder.posterior(x).transform(noise)
+        return (log_q - self.model.log_joint(x, z)).flatten(1).mean(1)  # of (R, K, B)

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from aebayes.networks.encoders import ENCODERS
 from aebayes.networks.layers import MLP
 from aebayes.networks.likelihoods import make_likelihood
-from aebayes.networks.normal import log_standard_normal
+from aebayes.networks.normal import aligned
+from aebayes.networks.priors import StandardNormal, TwoLayerPrior
 from aebayes.streams import Streams
 
 # IWAE's code clips the training mean to this range before taking its logit.
@@ -14,7 +15,9 @@ MEAN_RANGE = (0.001, 0.999)
 
 
 class AutoEncoder(nn.Module):
-    """q(z|x), p(z) = N(0, I) and p(x|z), for R replicas.
+    """q(z|x), p(z) and p(x|z), for R replicas.
+
+    With two stochastic layers a code z is (z1, z2), one after the other, and the decoder sees z1.
 
     Args:
         settings: an experiment's `model`.
@@ -23,30 +26,45 @@ class AutoEncoder(nn.Module):
 
     def __init__(self, settings: dict, inputs: int, replicas: int):
         super().__init__()
-        self.latent = settings["latent"]
-        encoder, decoder = settings["encoder"], settings["decoder"]
-        self.encoder = ENCODERS[encoder["kind"]](replicas, inputs, self.latent, encoder)
-        sizes = [self.latent, *decoder["hidden"], inputs]
+        latent, encoder, decoder = settings["latent"], settings["encoder"], settings["decoder"]
+        self.encoder = ENCODERS[encoder["kind"]](replicas, inputs, latent, encoder)
+        if isinstance(latent, int):
+            self.prior, self.layers = StandardNormal(latent), [latent]
+        else:
+            self.prior, self.layers = TwoLayerPrior(replicas, latent, settings["prior"]), latent
+        sizes = [self.layers[0], *decoder["hidden"], inputs]
         self.decoder = MLP(replicas, sizes, decoder["activation"])
         self.likelihood = make_likelihood(settings)
 
+    @property
+    def latent(self) -> int:
+        """Z, the numbers of a code, over all layers."""
+        return self.prior.latent
+
+    def noise(self, streams: Streams, *shape: int) -> Tensor:
+        """What the encoder makes codes from: (R, *shape, N)."""
+        return streams.normal(*shape, self.encoder.noise)
+
     def encode(self, x: Tensor, streams: Streams) -> Tensor:
         """One code per image: (R, B, X) -> (R, B, Z)."""
-        return self.encoder.sample(x, streams)
+        return self.encoder(x, self.noise(streams, x.shape[1]))
+
+    def outputs(self, z: Tensor) -> Tensor:
+        """What the likelihood reads: (R, ..., Z) -> (R, ..., X)."""
+        return self.decoder(z[..., : self.layers[0]])
 
     def decode(self, z: Tensor) -> Tensor:
         """E[x|z]: (R, ..., Z) -> (R, ..., X)."""
-        return self.likelihood.mean(self.decoder(z))
+        return self.likelihood.mean(self.outputs(z))
 
     def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x|z) in nats: (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
-        outputs = self.decoder(z)
-        x = x.view(x.shape[:1] + (1,) * (outputs.dim() - x.dim()) + x.shape[1:])
-        return self.likelihood.log_prob(outputs, x)
+        outputs = self.outputs(z)
+        return self.likelihood.log_prob(outputs, aligned(x, outputs))
 
     def log_prior(self, z: Tensor) -> Tensor:
-        """log p(z) in nats: (..., Z) -> (...)."""
-        return log_standard_normal(z)
+        """log p(z) in nats: (R, ..., Z) -> (R, ...)."""
+        return self.prior.log_prob(z)
 
     def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
         """log p(x, z) in nats: (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""

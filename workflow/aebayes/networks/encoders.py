@@ -1,14 +1,15 @@
-"""q(z|x): diagonal Gaussian, noise-fed (black box) and deterministic.
+"""q(z|x): diagonal Gaussian, two Gaussian layers, noise-fed (black box) and deterministic.
 
-Every encoder has `sample`; the Gaussian alone has a density.
+Each is a map from images and noise to codes; those with a density have a `posterior` too.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from aebayes.networks.layers import MLP
-from aebayes.networks.normal import log_normal
-from aebayes.streams import Streams
+from aebayes.networks.normal import DiagonalNormal, aligned
 
 
 class GaussianEncoder(nn.Module):
@@ -18,25 +19,78 @@ class GaussianEncoder(nn.Module):
 
     def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
         super().__init__()
+        self.noise = latent
         sizes = [inputs, *settings["hidden"], 2 * latent]
         self.network = MLP(replicas, sizes, settings["activation"])
 
-    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log standard deviation: (R, B, X) -> two of (R, B, Z)."""
-        mean, log_sd = self.network(x).float().chunk(2, -1)
+    def moments(self, x: Tensor, hold: bool = False) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation: (R, ..., B, X) -> two of (R, ..., B, Z)."""
+        mean, log_sd = self.network(x, hold).float().chunk(2, -1)
         return mean, log_sd
 
-    def sample(self, x: Tensor, streams: Streams) -> Tensor:
-        """One code per input, reparameterised: (R, B, X) -> (R, B, Z)."""
-        mean, log_sd = self.moments(x)
-        return mean + log_sd.exp() * streams.normal(*mean.shape[1:])
+    def posterior(self, x: Tensor, hold: bool = False) -> DiagonalNormal:
+        """q(z|x) of images (R, ..., B, X); with `hold` its parameters take no gradient."""
+        return DiagonalNormal(*self.moments(x, hold))
 
-    def log_prob(self, z: Tensor, x: Tensor) -> Tensor:
-        """log q(z|x) in nats: (R, ..., B, Z), (R, B, X) -> (R, ..., B)."""
-        mean, log_sd = self.moments(x)
-        between = z.dim() - mean.dim()
-        shape = mean.shape[:1] + (1,) * between + mean.shape[1:]
-        return log_normal(z, mean.view(shape), log_sd.view(shape))
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Codes, reparameterised: (R, B, X), (R, ..., B, Z) -> (R, ..., B, Z)."""
+        return self.posterior(x).transform(noise)[0]
+
+
+@dataclass(frozen=True)
+class TwoLayerPosterior:
+    """q(z1|x) q(z2|z1) for given images; codes are (z1, z2), one after the other.
+
+    Args:
+        first: q(z1|x).
+        encoder: of z2 from z1.
+        hold: its parameters take no gradient.
+    """
+
+    first: DiagonalNormal
+    encoder: GaussianEncoder
+    hold: bool = False
+
+    def transform(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z(ε) and log q(z|x): (R, ..., B, Z1 + Z2) -> the same, and (R, ..., B)."""
+        noise_1, noise_2 = self.split(noise)
+        z1, log_q1 = self.first.transform(noise_1)
+        z2, log_q2 = self.encoder.posterior(z1, self.hold).transform(noise_2)
+        return torch.cat([z1, z2], -1), log_q1 + log_q2
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z|x): (R, ..., B, Z1 + Z2) -> (R, ..., B)."""
+        z1, z2 = self.split(z)
+        return self.first.log_prob(z1) + self.encoder.posterior(z1, self.hold).log_prob(z2)
+
+    def held(self) -> "TwoLayerPosterior":
+        """The same density, whose parameters take no gradient."""
+        return TwoLayerPosterior(self.first.held(), self.encoder, True)
+
+    def split(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """z1 and z2, or their noise."""
+        return z.split([self.first.mean.shape[-1], self.encoder.noise], -1)
+
+
+class TwoLayerEncoder(nn.Module):
+    """q(z1|x) q(z2|z1), both Gaussian. Burda et al. 2015, section 5, two stochastic layers."""
+
+    has_density = True
+
+    def __init__(self, replicas: int, inputs: int, latent: list[int], settings: dict):
+        super().__init__()
+        z1, z2 = latent
+        self.first = GaussianEncoder(replicas, inputs, z1, settings)
+        self.second = GaussianEncoder(replicas, z1, z2, settings["second"])
+        self.noise = self.first.noise + self.second.noise
+
+    def posterior(self, x: Tensor) -> TwoLayerPosterior:
+        """q(z1, z2|x) of images (R, B, X)."""
+        return TwoLayerPosterior(self.first.posterior(x), self.second)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Codes, reparameterised: (R, B, X), (R, ..., B, Z1 + Z2) -> (R, ..., B, Z1 + Z2)."""
+        return self.posterior(x).transform(noise)[0]
 
 
 class NoiseEncoder(nn.Module):
@@ -54,30 +108,30 @@ class NoiseEncoder(nn.Module):
         self.network = MLP(replicas, sizes, settings["activation"])
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
-        """f(x, ε): (R, B, X), (R, B, N) -> (R, B, Z)."""
+        """f(x, ε): (R, B, X), (R, ..., B, N) -> (R, ..., B, Z)."""
+        x = aligned(x, noise).expand(*noise.shape[:-1], -1)
         return self.network(torch.cat([x, noise], -1)).float()
-
-    def sample(self, x: Tensor, streams: Streams) -> Tensor:
-        """One code per input: (R, B, X) -> (R, B, Z)."""
-        return self(x, streams.normal(x.shape[1], self.noise))
 
 
 class DeterministicEncoder(nn.Module):
     """z = f(x): q(z|x) is a point. AAE section 2."""
 
     has_density = False
+    noise = 0
 
     def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
         super().__init__()
         self.network = MLP(replicas, [inputs, *settings["hidden"], latent], settings["activation"])
 
-    def sample(self, x: Tensor, streams: Streams) -> Tensor:
-        """The code of each input: (R, B, X) -> (R, B, Z); `streams` is not drawn from."""
-        return self.network(x).float()
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """The code of each image: (R, B, X), (R, ..., B, 0) -> (R, ..., B, Z)."""
+        code = aligned(self.network(x).float(), noise)
+        return code.expand(*noise.shape[:-1], -1)
 
 
 ENCODERS = {
     "gaussian": GaussianEncoder,
+    "two_layer": TwoLayerEncoder,
     "noise": NoiseEncoder,
     "deterministic": DeterministicEncoder,
 }

@@ -27,9 +27,13 @@ class Linear(nn.Module):
         self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, hold: bool = False) -> Tensor:
+        """The map; with `hold`, a gradient goes through x alone."""
+        weight, bias = self.weight, self.bias
+        if hold:
+            weight, bias = weight.detach(), bias.detach()
         rows = x.flatten(1, -2)  # (R, B, inputs)
-        return torch.baddbmm(self.bias, rows, self.weight).unflatten(1, x.shape[1:-1])
+        return torch.baddbmm(bias, rows, weight).unflatten(1, x.shape[1:-1])
 
 
 class MLP(nn.Module):
@@ -46,7 +50,8 @@ class MLP(nn.Module):
         )
         self.activation = ACTIVATIONS[activation]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, hold: bool = False) -> Tensor:
+        """The network's outputs; with `hold`, a gradient goes through x alone."""
         for layer in self.layers[:-1]:
-            x = self.activation(layer(x))
-        return self.layers[-1](x)
+            x = self.activation(layer(x, hold))
+        return self.layers[-1](x, hold)

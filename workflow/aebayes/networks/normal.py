@@ -1,6 +1,7 @@
 """The diagonal Gaussian: densities and divergences in closed form, in nats."""
 
 import math
+from dataclasses import dataclass
 
 from torch import Tensor
 
@@ -21,3 +22,34 @@ def log_standard_normal(z: Tensor) -> Tensor:
 def kl_to_standard_normal(mean: Tensor, log_sd: Tensor) -> Tensor:
     """KL(N(mean, sd²) ‖ N(0, I)): (..., Z) -> (...). Kingma & Welling 2013, appendix B."""
     return 0.5 * ((2 * log_sd).exp() + mean.square() - 1 - 2 * log_sd).sum(-1)
+
+
+@dataclass(frozen=True)
+class DiagonalNormal:
+    """N(mean, sd²), one for each image: a q(z|x).
+
+    Args:
+        mean: (R, ..., B, Z).
+        log_sd: the same shape.
+    """
+
+    mean: Tensor
+    log_sd: Tensor
+
+    def transform(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z = mean + sd·ε and log q(z|x): (R, ..., B, Z) -> the same, and (R, ..., B)."""
+        mean, log_sd = aligned(self.mean, noise), aligned(self.log_sd, noise)
+        return mean + log_sd.exp() * noise, log_standard_normal(noise) - log_sd.sum(-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log q(z|x): (R, ..., B, Z) -> (R, ..., B)."""
+        return log_normal(z, aligned(self.mean, z), aligned(self.log_sd, z))
+
+    def held(self) -> "DiagonalNormal":
+        """The same density, whose moments take no gradient."""
+        return DiagonalNormal(self.mean.detach(), self.log_sd.detach())
+
+
+def aligned(value: Tensor, to: Tensor) -> Tensor:
+    """Insert axes after the replica's until `value` (R, B, …) broadcasts over `to` (R, …, B, …)."""
+    return value.view(value.shape[:1] + (1,) * (to.dim() - value.dim()) + value.shape[1:])

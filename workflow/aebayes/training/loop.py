@@ -14,6 +14,7 @@ from aebayes.methods.base import Method, Phase
 from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
+from aebayes.training.compilation import compiled
 from aebayes.training.history import History
 from aebayes.training.optimisers import learning_rate, make_optimiser
 from aebayes.training.progress import Progress
@@ -96,6 +97,9 @@ class Trainer:
         self.resume = resume
         self.fingerprint = fingerprint
         self.phases = method.phases()
+        self.losses = {
+            phase.name: compiled(phase.loss, self.settings["compile"]) for phase in self.phases
+        }
         self.optimisers = [
             make_optimiser(phase.parameters(), self.settings["phases"][phase.name])
             for phase in self.phases
@@ -172,9 +176,10 @@ class Trainer:
     def descend(self, phase: Phase, optimiser: torch.optim.Optimizer) -> torch.Tensor:
         """One step of one phase on a new minibatch; its losses, (R,)."""
         x = self.batches.next()
+        draws = phase.draw(x, self.streams)
         bfloat16 = self.settings["precision"] == "bfloat16"
         with torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16):
-            losses = phase.loss(x, self.streams)
+            losses = self.losses[phase.name](x, *draws)
         parameters = phase.parameters()
         gradients = torch.autograd.grad(losses.sum(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -182,11 +187,25 @@ class Trainer:
         optimiser.step()
         return losses.detach()
 
+    def optimiser_tensors(self) -> dict[str, torch.Tensor]:
+        """The state of every phase's optimiser, by name."""
+        tensors = {}
+        for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
+            tensors |= optimiser_state(optimiser, phase.name)
+        return tensors
+
+    def start_from(
+        self, method: dict[str, torch.Tensor], optimisers: dict[str, torch.Tensor]
+    ) -> None:
+        """Take over networks and optimisers, as `state_dict` and `optimiser_tensors` gave them."""
+        self.method.load_state_dict(method)
+        for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
+            load_optimiser_state(optimiser, phase.name, optimisers)
+
     def save(self) -> None:
         """Replace the resume state by the present one."""
         tensors = {f"method.{name}": value for name, value in self.method.state_dict().items()}
-        for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
-            tensors |= optimiser_state(optimiser, f"optimiser.{phase.name}")
+        tensors |= {f"optimiser.{name}": t for name, t in self.optimiser_tensors().items()}
         for part in ("batches", "history"):
             state = getattr(self, part).state()
             tensors |= {f"{part}.{name}": value for name, value in state.items()}
@@ -209,9 +228,7 @@ class Trainer:
                 "starting from step 0"
             )
             return
-        self.method.load_state_dict(part_of(tensors, "method"))
-        for phase, optimiser in zip(self.phases, self.optimisers, strict=True):
-            load_optimiser_state(optimiser, f"optimiser.{phase.name}", tensors)
+        self.start_from(part_of(tensors, "method"), part_of(tensors, "optimiser"))
         self.batches.load_state(part_of(tensors, "batches"))
         self.history.load_state(part_of(tensors, "history"))
         self.streams.load_state(tensors["streams"])

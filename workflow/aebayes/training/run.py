@@ -1,10 +1,12 @@
 """Train one experiment: data in, checkpoint, history and provenance out."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import torch
+from torch import Tensor
 
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
@@ -12,9 +14,19 @@ from aebayes.errors import AebayesError
 from aebayes.files import sha256, sha256_of, write_json, write_text
 from aebayes.methods.make import make_method
 from aebayes.provenance import code_of, provenance
-from aebayes.runs import RunFiles, save_checkpoint, with_steps, without_evaluation
+from aebayes.runs import (
+    RunFiles,
+    first_difference,
+    read_tensors,
+    save_checkpoint,
+    train_again,
+    with_steps,
+    without_evaluation,
+)
 from aebayes.streams import Streams
+from aebayes.tensors import save_tensors
 from aebayes.training.batches import Batches
+from aebayes.training.compilation import compiler_found
 from aebayes.training.loop import Interruptions, Trainer
 
 
@@ -26,6 +38,7 @@ def train(
     device: str = "auto",
     interruptions: Interruptions | None = None,
     replicas: list[int] | None = None,
+    source: Path | None = None,
 ) -> None:
     """Train every replica of an experiment, or go on with it, and write its files to `folder`.
 
@@ -34,6 +47,7 @@ def train(
         data: the prepared dataset's npz.
         resume: the state file; removed when all is written.
         replicas: which replicas, by number; all of them unless told.
+        source: the folder of the run that the experiment starts from, if it starts from one.
 
     Raises:
         Interrupted: stopped early with its state saved.
@@ -48,25 +62,76 @@ def train(
     replicas = replicas or list(range(experiment["training"]["replicas"]))
     where = use_device(device, experiment["training"]["threads"])
     code = code_of("train", experiment["method"])
+    start = Start.of(experiment, source, dataset, replicas) if source else None
+    compiled = experiment["training"]["compile"] and compiler_found()
     depends_on = [without_evaluation(experiment), replicas, dataset.sha256, code, str(where)]
+    depends_on += [compiled, start.sha256 if start else None]
     fingerprint = sha256_of([*depends_on, torch.__version__])
     trainer = make_trainer(experiment, dataset, replicas, where, resume, fingerprint)
+    if start:
+        trainer.start_from(start.method, start.optimisers)
     trainer.run(interruptions or Interruptions())
 
     files = RunFiles.under(folder)
     save_checkpoint(files.checkpoint, trainer.method, experiment, dataset, replicas)
+    checkpoint = sha256(files.checkpoint)
+    save_tensors(files.optimiser, trainer.optimiser_tensors(), {"checkpoint_sha256": checkpoint})
     write_text(files.history, trainer.history.csv())
     facts = {
         "experiment": experiment,
         "device": device_name(where),
         "training_seconds": round(trainer.seconds, 1),
         "threads": torch.get_num_threads(),
+        "compiled": compiled,
         "dataset_sha256": dataset.sha256,
-        "checkpoint_sha256": sha256(files.checkpoint),
+        "started_from_sha256": start.sha256 if start else None,
+        "checkpoint_sha256": checkpoint,
         "code_sha256": code,
     }
     write_json(files.training, provenance(("torch", "numpy", "safetensors"), began, **facts))
     resume.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where another run ended: its networks' tensors and its optimisers', by name.
+
+    Args:
+        sha256: of its checkpoint.
+    """
+
+    method: dict[str, Tensor]
+    optimisers: dict[str, Tensor]
+    sha256: str
+
+    @classmethod
+    def of(cls, experiment: dict, folder: Path, dataset: Dataset, replicas: list[int]) -> "Start":
+        """The end of the run in `folder`, for an experiment that starts from it.
+
+        Raises:
+            AebayesError: a file is missing, broken, or of a run with other networks, data or
+                replicas.
+        """
+        name = experiment["start_from"]
+        again = train_again(name)
+        files = RunFiles.under(folder)
+        method, about = read_tensors(files.checkpoint, {"experiment", "replicas"}, again)
+        found = {
+            "model": about["experiment"]["model"],
+            "replicas": about["replicas"],
+            "data": about.get("dataset_sha256"),
+        }
+        expected = {"model": experiment["model"], "replicas": replicas, "data": dataset.sha256}
+        difference = first_difference(found, expected)
+        if difference:
+            raise AebayesError(
+                f"{files.checkpoint} is no start for {experiment['name']}: {difference}", again
+            )
+        checkpoint = sha256(files.checkpoint)
+        optimisers, about = read_tensors(files.optimiser, {"checkpoint_sha256"}, again)
+        if about["checkpoint_sha256"] != checkpoint:
+            raise AebayesError(f"{files.optimiser} is of another checkpoint", again)
+        return cls(method, optimisers, checkpoint)
 
 
 def require_writable(folder: Path) -> None:

@@ -1,0 +1,30 @@
+"""Compiled losses: element-wise work fused, fewer calls; torch keeps the code on disk.
+
+A compiled loss rounds differently from the plain one: whether a run was compiled is part of what
+it depends on, and stands in its training.json.
+"""
+
+import functools
+import logging
+import os
+import shutil
+
+import torch
+
+from aebayes.methods.base import Loss
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def compiler_found() -> bool:
+    """Whether this machine has the C++ compiler that torch.compile needs; says so if not."""
+    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++")))
+    if not found:
+        logger.warning("no C++ compiler (g++) found: training runs uncompiled, and slower")
+    return found
+
+
+def compiled(loss: Loss, wanted: bool) -> Loss:
+    """The loss, compiled for the shapes it is called with if that is wanted and possible."""
+    return torch.compile(loss, dynamic=False) if wanted and compiler_found() else loss
