@@ -41,6 +41,17 @@ EXPERIMENTS = {
         "objective": {"kl": "analytic", "samples": 1},
         "training": TRAINING | {"phases": {"bound": ADAM}},
     },
+    "iwae": {
+        "method": "iwae",
+        "model": MODEL,
+        "objective": {
+            "samples": 4,
+            "weighting": "importance",
+            "gradient": "doubly_reparameterised",
+            "draws": 2,
+        },
+        "training": TRAINING | {"phases": {"bound": ADAM}},
+    },
     "avb": {
         "method": "avb",
         "model": MODEL | {"encoder": NOISE},

@@ -1,5 +1,7 @@
 import csv
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from safetensors.torch import load_file
 
 from aebayes.data.dataset import load
 from aebayes.errors import AebayesError, Interrupted
+from aebayes.files import sha256
 from aebayes.runs import load_checkpoint
+from aebayes.training.compilation import compiler_found
 from aebayes.training.loop import EXIT_TIME_LIMIT, SIGNALS, Interruptions
 from aebayes.training.run import train
 
@@ -26,7 +30,7 @@ def run(prepared, folder, experiment, **options):
     return [(folder / name).read_bytes() for name in ("checkpoint.safetensors", "history.csv")]
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
+@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae"])
 @pytest.mark.parametrize("dataset", ["four_points", "digits"])
 def test_same_settings_give_the_same_bytes(prepared, tmp_path, method, dataset):
     experiment = tiny.experiment(method, dataset) | {"binarisation": "dynamic"}
@@ -34,7 +38,7 @@ def test_same_settings_give_the_same_bytes(prepared, tmp_path, method, dataset):
     assert run(prepared, tmp_path / "b", experiment) == first
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
+@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae"])
 def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, method):
     experiment = tiny.experiment(method, "digits") | {"binarisation": "dynamic"}
     whole = run(prepared, tmp_path / "whole", experiment)
@@ -53,7 +57,7 @@ def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, method):
     assert not (tmp_path / "parts" / "resume.safetensors").exists()
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
+@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae"])
 def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, tmp_path, method):
     experiment = tiny.experiment(method)
     run(prepared, tmp_path / "all", experiment, replicas=[0, 1, 2])
@@ -218,3 +222,91 @@ def test_killed_and_terminated_run_ends_in_the_same_bytes(prepared, tmp_path):
     assert "going on from step" in output
     for name in ("checkpoint.safetensors", "history.csv"):
         assert (parts / name).read_bytes() == (whole / name).read_bytes()
+
+
+def switched(**training):
+    """An IWAE that starts from a VAE of the same nets, and that VAE, as a study resolves them."""
+    before = tiny.experiment("iwae", "digits") | {"name": "before", "binarisation": "dynamic"}
+    before["objective"] = {"samples": 1, "weighting": "average"}
+    after = tiny.experiment("iwae", "digits", seed=5, **training)
+    return before, after | {"name": "after", "binarisation": "dynamic", "start_from": "before"}
+
+
+def test_run_that_starts_from_another_begins_with_its_networks_and_its_optimisers(
+    prepared, tmp_path
+):
+    before, after = switched(steps=1)
+    after["training"]["phases"]["bound"] = tiny.ADAM | {"learning_rate": 1e-12}
+    run(prepared, tmp_path / "before", before)
+    run(prepared, tmp_path / "after", after, source=tmp_path / "before")
+    ends = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("before", "after")]
+    for name, tensor in ends[0].items():
+        torch.testing.assert_close(ends[1][name], tensor, rtol=0, atol=1e-9)
+    first, second = (
+        load_file(tmp_path / name / "optimiser.safetensors") for name in ("before", "after")
+    )
+    assert second["bound.0.step"] == first["bound.0.step"] + 1
+    beta = tiny.ADAM["betas"][1]
+    assert (second["bound.0.exp_avg_sq"] >= beta * first["bound.0.exp_avg_sq"] * 0.999999).all()
+    about = json.loads((tmp_path / "after" / "training.json").read_text())
+    assert about["started_from_sha256"] == sha256(tmp_path / "before" / "checkpoint.safetensors")
+
+
+def test_switched_run_that_was_killed_ends_in_the_same_bytes(prepared, tmp_path):
+    before, after = switched()
+    run(prepared, tmp_path / "before", before)
+    whole = run(prepared, tmp_path / "whole", after, source=tmp_path / "before")
+    interruptions = 0
+    while True:
+        try:
+            options = {"interruptions": Interruptions(0.02), "source": tmp_path / "before"}
+            parts = run(prepared, tmp_path / "parts", after, **options)
+            break
+        except Interrupted:
+            interruptions += 1
+    assert interruptions > 0
+    assert parts == whole
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"replicas": [0]}, "replicas is"),
+        ({"missing": "optimiser.safetensors"}, "optimiser.safetensors is missing"),
+        ({"missing": "checkpoint.safetensors"}, "checkpoint.safetensors is missing"),
+        ({"other": True}, "is of another checkpoint"),
+    ],
+)
+def test_start_that_does_not_fit_is_refused_and_says_what_to_train(
+    prepared, tmp_path, change, said
+):
+    before, after = switched(steps=1)
+    before["training"]["steps"] = 2
+    source = tmp_path / "before"
+    run(prepared, source, before)
+    if "missing" in change:
+        (source / change["missing"]).unlink()
+    if "other" in change:
+        before["training"]["seed"] = 9
+        run(prepared, tmp_path / "other", before)
+        shutil.copy(tmp_path / "other" / "optimiser.safetensors", source)
+    options = {"replicas": change["replicas"]} if "replicas" in change else {}
+    with pytest.raises(AebayesError, match=said) as refusal:
+        run(prepared, tmp_path / "after", after, source=source, **options)
+    assert "train before" in refusal.value.remedy
+
+
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
+def test_compiled_training_ends_near_the_plain_one_and_in_the_same_bytes_each_time(
+    prepared, tmp_path
+):
+    plain = tiny.experiment("iwae", "digits", steps=20) | {"binarisation": "dynamic"}
+    compiled = tiny.experiment("iwae", "digits", steps=20, compile=True)
+    compiled |= {"binarisation": "dynamic"}
+    run(prepared, tmp_path / "plain", plain)
+    assert run(prepared, tmp_path / "a", compiled) == run(prepared, tmp_path / "b", compiled)
+    ends = [load_file(tmp_path / name / "checkpoint.safetensors") for name in ("plain", "a")]
+    for name, tensor in ends[0].items():
+        torch.testing.assert_close(ends[1][name], tensor, rtol=1e-3, atol=1e-3)
+    about = json.loads((tmp_path / "a" / "training.json").read_text())
+    assert about["compiled"] is True

@@ -11,12 +11,47 @@ class Bernoulli:
 
     def log_prob(self, logits: Tensor, x: Tensor) -> Tensor:
         """log p(x|z) in nats: logits (..., X), x broadcastable -> (...)."""
-        logits = logits.float()
-        return (x * logits - nn.functional.softplus(logits)).sum(-1)
+        return BernoulliLogProb.apply(logits, x)
 
     def mean(self, logits: Tensor) -> Tensor:
         """E[x|z]: (..., X), between 0 and 1."""
         return torch.sigmoid(logits.float())
+
+
+class BernoulliLogProb(torch.autograd.Function):
+    """Σ_j x_j l_j − log(1 + exp l_j), with its derivative x − σ(l) in one pass over the logits."""
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor, x: Tensor) -> Tensor:
+        ctx.save_for_backward(logits, x)
+        logits = logits.float()
+        if torch.compiler.is_compiling():
+            return sliced_bernoulli(logits, x)
+        return (x * logits - nn.functional.softplus(logits)).sum(-1)
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        logits, x = ctx.saved_tensors
+        slope = (x - torch.sigmoid(logits.float())) * gradient.unsqueeze(-1)
+        return slope.to(logits.dtype), None
+
+
+def sliced_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
+    """The same sum, with one logarithm for several logits: (..., X) -> (...).
+
+    Σ_j log(1 + e_j) = log Π_j (1 + e_j) with e_j = exp(−|l_j|): no product of eight such factors
+    exceeds 2⁸. Compiled it takes two thirds of softplus' time; as plain calls it would be slower.
+    """
+    slices = next(n for n in (7, 8, 4, 2, 1) if logits.shape[-1] % n == 0)
+    linear, product = 0.0, 1.0
+    for part, pixels in zip(
+        logits.unflatten(-1, (slices, -1)).unbind(-2),
+        x.unflatten(-1, (slices, -1)).unbind(-2),
+        strict=True,
+    ):
+        linear = linear + (pixels * part - part.clamp(min=0))
+        product = product * (1 + torch.exp(-part.abs()))
+    return (linear - product.log()).sum(-1)
 
 
 class Gaussian:
