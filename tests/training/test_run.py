@@ -12,11 +12,11 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
+from aebayes.compilation import compiler_found
 from aebayes.data.dataset import load
 from aebayes.errors import AebayesError, Interrupted
 from aebayes.files import sha256
 from aebayes.runs import load_checkpoint
-from aebayes.training.compilation import compiler_found
 from aebayes.training.loop import EXIT_TIME_LIMIT, SIGNALS, Interruptions
 from aebayes.training.run import train
 

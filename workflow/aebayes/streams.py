@@ -35,6 +35,12 @@ class Streams:
     def __len__(self) -> int:
         return len(self.generators)
 
+    def only(self, replica: int) -> "Streams":
+        """One replica's stream, by its place: what is drawn there is drawn here."""
+        one = Streams(0, [], "", self.device)
+        one.generators = [self.generators[replica]]
+        return one
+
     def normal(self, *shape: int) -> Tensor:
         """Standard normal draws: (R, *shape)."""
         out = torch.empty(len(self), *shape, device=self.device)

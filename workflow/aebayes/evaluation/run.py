@@ -4,8 +4,10 @@ import time
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
-from aebayes.data.dataset import load
+from aebayes.compilation import compiler_found
+from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
 from aebayes.evaluation.exact import exact_metrics
 from aebayes.evaluation.sampled import sampled_metrics
@@ -13,6 +15,20 @@ from aebayes.files import sha256, write_json, write_npz
 from aebayes.provenance import code_of, provenance
 from aebayes.runs import RunFiles, load_checkpoint
 from aebayes.streams import Streams
+
+TRAIN_AT_ONCE = 1000
+
+
+def pixels_of(dataset: Dataset, split: str, device: torch.device) -> tuple[Tensor, int]:
+    """A split's images (N, X), uint8, and the intensity that means 1."""
+    images, _ = dataset.split(split)
+    return torch.from_numpy(images).flatten(1).to(device), dataset.scale
+
+
+def as_trained_on(images: Tensor, scale: int, binarise: bool, streams: Streams) -> Tensor:
+    """Images (N, X) for each replica, binarised at random if they are in training: (R, N, X)."""
+    x = (images.float() / scale).expand(len(streams), -1, -1)
+    return (streams.uniform(*x.shape[1:]) < x).float() if binarise else x
 
 
 def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -> None:
@@ -30,13 +46,17 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     checkpoint = RunFiles.under(folder).checkpoint
     method, replicas = load_checkpoint(checkpoint, experiment, dataset, where)
     streams = Streams(experiment["training"]["seed"], replicas, "evaluation", where)
-    images, _ = dataset.split("test")
-    x = torch.from_numpy(images).flatten(1).to(where).float() / dataset.scale
-    x = x.expand(len(replicas), -1, -1)  # (R, N, X)
-    if experiment["binarisation"] == "dynamic":
-        x = (streams.uniform(*x.shape[1:]) < x).float()
-    estimate = {"exact": exact_metrics, "sampled": sampled_metrics}[settings["kind"]]
-    metrics, arrays = estimate(method, x, settings, streams)
+    binarise = experiment["binarisation"] == "dynamic"
+    x = as_trained_on(*pixels_of(dataset, "test", where), binarise, streams)
+    if settings["kind"] == "exact":
+        metrics, arrays = exact_metrics(method, x, settings, streams)
+    else:
+        images, scale = pixels_of(dataset, "train", where)
+        train = (
+            as_trained_on(part, scale, binarise, streams) for part in images.split(TRAIN_AT_ONCE)
+        )
+        compile = experiment["training"]["compile"]
+        metrics, arrays = sampled_metrics(method, x, train, settings, streams, compile)
 
     write_npz(folder / "arrays.npz", arrays)
     content = {
@@ -52,6 +72,7 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     facts = {
         "device": device_name(where),
         "threads": torch.get_num_threads(),
+        "compiled": experiment["training"]["compile"] and compiler_found(),
         "code_sha256": code_of("evaluate", experiment["method"]),
         "metrics_sha256": sha256(folder / "metrics.json"),
         "arrays_sha256": sha256(folder / "arrays.npz"),

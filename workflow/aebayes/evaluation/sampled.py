@@ -1,62 +1,78 @@
 """Metrics and figures' arrays of a model of images: everything by sampling."""
 
 import math
+from collections.abc import Callable, Iterable
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from aebayes.evaluation.likelihood import (
-    EncoderProposal,
-    Proposal,
-    fitted_proposal,
-    importance_sums,
-)
+from aebayes.compilation import compiled
+from aebayes.evaluation.likelihood import ImportanceSums, importance_sums, round_numbers
 from aebayes.evaluation.metrics import NATS, Metric
+from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
+from aebayes.evaluation.units import active_units, unit_variances, without_inactive
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.streams import Streams
 
 Arrays = dict[str, np.ndarray]
+MakeProposal = Callable[[Tensor], Proposal]
 
-IMAGES_AT_ONCE = 100
+# Few images and many samples in a chunk: the encoder and its fixed costs are shared by more.
+IMAGES_AT_ONCE = 20
+CODES_IMAGES_AT_ONCE = 100
 CODES = 16
 FIGURE_IMAGES = 64
 
 
 @torch.no_grad()
 def sampled_metrics(
-    method: Method, x: Tensor, settings: dict, streams: Streams
+    method: Method,
+    x: Tensor,
+    train: Iterable[Tensor],
+    settings: dict,
+    streams: Streams,
+    compile: bool = False,
 ) -> tuple[dict[str, Metric], Arrays]:
     """Metrics by replica over the test images, and arrays for figures.
 
     Args:
         x: test images in [0, 1], binarised already if the data are, (R, N, X).
-        settings: `importance_samples`, k of the likelihood bound.
+        train: all training images likewise, some at a time, (R, B, X).
+        settings: `importance_samples`, k of the likelihood bound; `pruned_images`, for how many
+            test images it is computed without inactive units, too.
     """
-    bounds, effective, elbos, expected = [], [], [], []
-    k = settings["importance_samples"]
-    for images in tqdm(x.split(IMAGES_AT_ONCE, 1), desc="likelihood", unit="batch", disable=None):
-        log_sum, log_sum_squares = importance_sums(
-            method.model, images, proposal_of(method.model, images, streams), k, streams
-        )
-        bounds.append(log_sum - math.log(k))
-        effective.append((2 * log_sum - log_sum_squares).exp())
-        log_likelihood, elbo = reconstruct(method, images, streams)
-        expected.append(log_likelihood)
-        elbos.append(elbo)
-    nll, reconstruction = -torch.cat(bounds, 1), -torch.cat(expected, 1)
+    model = method.model
+    ks = round_numbers(settings["importance_samples"])
+    sums = sums_over(x, proposals_for(model, streams, compile), ks, streams)
+    nll = -sums.bounds[-1]
     metrics = {
         "nll": over_images(nll),
-        "effective_samples": over_images(torch.cat(effective, 1), "samples/image"),
-        "reconstruction": over_images(reconstruction),
+        "effective_samples": over_images(sums.effective_samples, "samples/image"),
     }
-    if method.model.encoder.has_density:
-        metrics["elbo"] = over_images(torch.cat(elbos, 1))
-    elif method.estimates_log_ratio:
-        metrics["elbo_adversary"] = over_images(torch.cat(elbos, 1))
-    return metrics, figure_arrays(method, x, streams)
+    bounds = [over_images(bound) for bound in sums.bounds]
+    arrays = {
+        "bounds_k": sums.ks.cpu().numpy(),
+        "bounds": np.array([bound.replicas for bound in bounds]).T,
+        "bounds_error": np.array([bound.standard_error for bound in bounds]).T,
+    }
+    metrics |= code_metrics(method, x, streams)
+    if model.encoder.has_density:
+        variances = unit_variances(model, train, streams)
+        active = active_units(variances)
+        for suffix, layer, units in zip(("", "_2"), variances, active, strict=False):
+            metrics[f"active_units{suffix}"] = Metric.of(units.sum(1), "units")
+            arrays[f"unit_variances{suffix}"] = layer.cpu().numpy()
+        if "pruned_images" in settings:
+            some = slice(settings["pruned_images"])
+            change = pruning_cost(model, x[:, some], -nll[:, some], active, ks[-1], streams)
+            metrics["pruning_cost"] = over_images(change)
+            pruned = nll.mean(1) + change.mean(1)
+            metrics["nll_pruned"] = Metric.of(pruned)
+    return metrics, arrays | figure_arrays(method, x, streams)
 
 
 def over_images(values: Tensor, unit: str = NATS) -> Metric:
@@ -65,11 +81,65 @@ def over_images(values: Tensor, unit: str = NATS) -> Metric:
     return Metric.of(values.double().mean(1), unit, standard_error=errors.tolist())
 
 
-def proposal_of(model: AutoEncoder, x: Tensor, streams: Streams) -> Proposal:
-    """The proposal that suits the encoder, for images x (R, B, X)."""
+def proposals_for(model: AutoEncoder, streams: Streams, compile: bool) -> MakeProposal:
+    """What gives images (R, B, X) the proposal that suits the encoder."""
     if model.encoder.has_density:
-        return EncoderProposal(model, x)
-    return fitted_proposal(model, x, streams)
+        log_weights = compiled(model.log_weights, compile)
+        return lambda x: Proposal(x, model.encoder.noise, log_weights)
+    log_weights = compiled(partial(gaussian_log_weights, model), compile)
+
+    def fitted(x: Tensor) -> Proposal:
+        gaussian = fitted_proposal(model, x, streams)
+        return Proposal(x, model.latent, log_weights, (gaussian.mean, gaussian.factor))
+
+    return fitted
+
+
+def sums_over(x: Tensor, propose: MakeProposal, ks: list[int], streams: Streams) -> ImportanceSums:
+    """Importance sums of all images (R, N, X), some of them at a time."""
+    batches = tqdm(
+        x.split(IMAGES_AT_ONCE, 1), desc="likelihood", unit="batch", disable=None, leave=False
+    )
+    parts = [importance_sums(propose(images), ks, streams) for images in batches]
+    return ImportanceSums(
+        parts[0].ks,
+        torch.cat([part.log_sums for part in parts], -1),
+        torch.cat([part.log_sum_squares for part in parts], -1),
+    )
+
+
+def pruning_cost(
+    model: AutoEncoder,
+    x: Tensor,
+    bound: Tensor,
+    active: list[Tensor],
+    k: int,
+    streams: Streams,
+) -> Tensor:
+    """L_k less L_k without the inactive units, of each image: x (R, B, X) -> (R, B).
+
+    Args:
+        bound: L_k with all units, (R, B).
+    """
+    rows = []
+    for replica in range(len(x)):
+        small = without_inactive(model, replica, [layer[replica] for layer in active])
+        alone = streams.only(replica)
+        propose = proposals_for(small, alone, compile=False)
+        rows.append(sums_over(x[replica : replica + 1], propose, [k], alone).bounds[-1])
+    return bound - torch.cat(rows)
+
+
+def code_metrics(method: Method, x: Tensor, streams: Streams) -> dict[str, Metric]:
+    """Reconstruction and ELBO of images (R, N, X)."""
+    parts = [reconstruct(method, images, streams) for images in x.split(CODES_IMAGES_AT_ONCE, 1)]
+    expected, elbo = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+    metrics = {"reconstruction": over_images(-expected)}
+    if method.model.encoder.has_density:
+        metrics["elbo"] = over_images(elbo)
+    elif method.estimates_log_ratio:
+        metrics["elbo_adversary"] = over_images(elbo)
+    return metrics
 
 
 def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:

@@ -44,18 +44,13 @@ class IWAE(Method):
         noise = self.model.noise(streams, self.samples, x.shape[1])
         return (noise, streams.uniform(x.shape[1], 1)) if self.draws else (noise,)
 
-    def log_weights(self, x: Tensor, noise: Tensor) -> Tensor:
-        """log w_i = log p(x, z_i) − log q(z_i|x): (R, B, X), (R, K, B, N) -> (R, K, B)."""
-        z, log_q = self.model.encoder.posterior(x).transform(noise)
-        return self.model.log_joint(x, z) - log_q
-
     def average_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """−E 1/k Σ_i log w_i, the VAE's bound, in nats: (R, B, X) -> (R,)."""
-        return -self.log_weights(x, noise).mean((1, 2))
+        return -self.model.log_weights(x, noise).mean((1, 2))
 
     def bound_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """−L_k in nats, equation 8: (R, B, X) -> (R,)."""
-        return -log_mean_exp(self.log_weights(x, noise)).mean(1)
+        return -log_mean_exp(self.model.log_weights(x, noise)).mean(1)
 
     def weighted_loss(self, x: Tensor, noise: Tensor, u: Tensor | None = None) -> Tensor:
         """−L_k in nats, its gradient that of Σ_i c_i log w_i with c held: (R, B, X) -> (R,).
@@ -63,7 +58,7 @@ class IWAE(Method):
         c_i is w̃_i, or 1/m for each of m samples drawn by w̃.
         """
         with torch.no_grad():
-            log_weights = self.log_weights(x, noise)  # (R, K, B)
+            log_weights = self.model.log_weights(x, noise)  # (R, K, B)
             bound = log_mean_exp(log_weights).mean(1)
             normalised = log_weights.softmax(1)
             share = normalised
@@ -75,7 +70,7 @@ class IWAE(Method):
         if self.doubly:
             log_weights = self.doubly_log_weights(x, noise, normalised)
         else:
-            log_weights = self.log_weights(x, noise)
+            log_weights = self.model.log_weights(x, noise)
         surrogate = (share * log_weights).sum(1).mean(1)
         return -(bound + (surrogate - surrogate.detach()))
 

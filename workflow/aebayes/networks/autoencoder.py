@@ -70,6 +70,14 @@ class AutoEncoder(nn.Module):
         """log p(x, z) in nats: (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
         return self.log_likelihood(x, z) + self.log_prior(z)
 
+    def log_weights(self, x: Tensor, noise: Tensor) -> Tensor:
+        """log p(x, z) − log q(z|x) of an encoder with a density, at the codes that noise makes.
+
+        (R, B, X), (R, K, B, N) -> (R, K, B), in nats.
+        """
+        z, log_q = self.encoder.posterior(x).transform(noise)
+        return self.log_joint(x, z) - log_q
+
     @torch.no_grad()
     def centre_outputs(self, mean: Tensor) -> None:
         """Set the last bias to the logit of the training mean (X,), as IWAE's code does."""

@@ -63,6 +63,11 @@ class TwoLayerPosterior:
         z1, z2 = self.split(z)
         return self.first.log_prob(z1) + self.encoder.posterior(z1, self.hold).log_prob(z2)
 
+    def means(self, noise: Tensor) -> list[Tensor]:
+        """E_q[z1], and E_q[z2] given the sample of z1 that `noise` (R, B, Z1 + Z2) makes."""
+        z1, _ = self.first.transform(self.split(noise)[0])
+        return [self.first.mean, self.encoder.posterior(z1, self.hold).mean]
+
     def held(self) -> "TwoLayerPosterior":
         """The same density, whose parameters take no gradient."""
         return TwoLayerPosterior(self.first.held(), self.encoder, True)

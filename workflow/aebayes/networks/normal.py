@@ -45,6 +45,10 @@ class DiagonalNormal:
         """log q(z|x): (R, ..., B, Z) -> (R, ..., B)."""
         return log_normal(z, aligned(self.mean, z), aligned(self.log_sd, z))
 
+    def means(self, noise: Tensor) -> list[Tensor]:
+        """E_q[z] of every layer given a sample of the one below: here the mean alone."""
+        return [self.mean]
+
     def held(self) -> "DiagonalNormal":
         """The same density, whose moments take no gradient."""
         return DiagonalNormal(self.mean.detach(), self.log_sd.detach())

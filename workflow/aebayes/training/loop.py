@@ -9,12 +9,12 @@ from pathlib import Path
 
 import torch
 
+from aebayes.compilation import compiled
 from aebayes.errors import AebayesError, Interrupted
 from aebayes.methods.base import Method, Phase
 from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
-from aebayes.training.compilation import compiled
 from aebayes.training.history import History
 from aebayes.training.optimisers import learning_rate, make_optimiser
 from aebayes.training.progress import Progress

@@ -8,6 +8,7 @@ from tempfile import TemporaryFile
 import torch
 from torch import Tensor
 
+from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
 from aebayes.errors import AebayesError
@@ -26,7 +27,6 @@ from aebayes.runs import (
 from aebayes.streams import Streams
 from aebayes.tensors import save_tensors
 from aebayes.training.batches import Batches
-from aebayes.training.compilation import compiler_found
 from aebayes.training.loop import Interruptions, Trainer
 
 

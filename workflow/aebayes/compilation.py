@@ -1,0 +1,29 @@
+"""Compiled functions: element-wise work fused, fewer calls; torch keeps the code on disk.
+
+A compiled function rounds differently from the plain one: whether a run was compiled is part of
+what it depends on, and stands in its training.json.
+"""
+
+import functools
+import logging
+import os
+import shutil
+from collections.abc import Callable
+
+import torch
+
+logger = logging.getLogger(__name__)
+
+
+@functools.cache
+def compiler_found() -> bool:
+    """Whether this machine has the C++ compiler that torch.compile needs; says so if not."""
+    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++")))
+    if not found:
+        logger.warning("no C++ compiler (g++) found: everything runs uncompiled, and slower")
+    return found
+
+
+def compiled(function: Callable, wanted: bool) -> Callable:
+    """The function, compiled for the shapes it is called with if that is wanted and possible."""
+    return torch.compile(function, dynamic=False) if wanted and compiler_found() else function
