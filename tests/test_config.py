@@ -275,3 +275,82 @@ def test_unknown_top_level_key_is_refused():
     config = {"study": "pocket", "mirrors": [], "device": "auto", "mirors": []}
     with pytest.raises(AebayesError, match="mirors"):
         check(config, "config", ROOT / "config" / "config.yaml")
+
+
+IWAE = "experiments.iwae-digits"
+
+
+def with_iwae(**changes: object) -> dict:
+    """The tiny study with an IWAE whose dotted settings are changed; None takes one away."""
+    content = json.loads(json.dumps(tiny.study()))
+    content["experiments"]["iwae-digits"] = json.loads(json.dumps(tiny.entry("iwae", "digits")))
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        entry = content["experiments"]["iwae-digits"]
+        for key in parents:
+            entry = entry[key]
+        if value is None:
+            del entry[last]
+        else:
+            entry[last] = value
+    return content
+
+
+TWO_LAYERS = {
+    "model.latent": [4, 3],
+    "model.encoder": {"kind": "two_layer", **tiny.LAYERS, "second": tiny.LAYERS},
+    "model.prior": tiny.LAYERS,
+}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        TWO_LAYERS,
+        {"objective.draws": None},
+        {"objective": {"samples": 5, "weighting": "average"}},
+        {"start_from": "iwae-digits-before"},
+    ],
+)
+def test_iwae_may_have_one_layer_or_two_and_either_weighting(tmp_path, changes):
+    content = with_iwae(**changes)
+    content["experiments"]["iwae-digits-before"] = with_iwae()["experiments"]["iwae-digits"]
+    study = load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    assert study.experiment("iwae-digits")["method"] == "iwae"
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"objective.weighting": "mean"}, "objective.weighting: takes one of importance, average"),
+        ({"objective.gradient": None}, "objective.gradient: missing; importance weighting needs"),
+        ({"objective.weighting": "average"}, "objective.draws: only importance weighting"),
+        ({"objective.draws": 0}, "objective.draws: takes at least 1"),
+        ({"adversary": tiny.LAYERS}, "adversary: VAE and IWAE have none"),
+        (TWO_LAYERS | {"model.latent": 4}, "model.latent: the two_layer encoder takes two"),
+        ({"model.latent": [4, 3]}, "model.latent: only the two_layer encoder takes two"),
+        (TWO_LAYERS | {"model.latent": [4, 3, 2]}, "model.latent: takes an integer"),
+        ({"model.prior": tiny.LAYERS}, "model.prior: only the two_layer encoder takes it"),
+        (
+            TWO_LAYERS | {"model.encoder": {"kind": "two_layer", **tiny.LAYERS}},
+            "model.encoder.second: missing; the two_layer encoder needs it",
+        ),
+        ({"model.encoder.kind": "deterministic"}, "model.encoder.kind: the IWAE takes one of"),
+        ({"training.compile": "yes"}, "training.compile: takes true or false"),
+        ({"start_from": "vae"}, "start_from: 'vae' is not in this study"),
+        ({"start_from": "vae-digits"}, "start_from: vae-digits differs in method"),
+        ({"start_from": "iwae-digits"}, "start_from: iwae-digits starts from iwae-digits"),
+    ],
+)
+def test_setting_that_an_iwae_cannot_take_is_named(tmp_path, changes, said):
+    assert refused(tmp_path, with_iwae(**changes)).startswith(f"{IWAE}.{said}")
+
+
+def test_start_that_differs_in_nets_or_replicas_is_refused(tmp_path):
+    content = with_iwae(start_from="before")
+    before = content["experiments"]["before"] = with_iwae()["experiments"]["iwae-digits"]
+    before["model"]["latent"] = 3
+    before["training"]["replicas"] = 7
+    said = refused(tmp_path, content)
+    assert said == f"{IWAE}.start_from: before differs in model, replicas"

@@ -23,6 +23,7 @@ TYPES = {
     "array": "a list",
     "string": "text (quote what YAML reads as something else)",
     "integer": "an integer",
+    "boolean": "true or false",
     "number": "a finite number (1e-3 is text to YAML, 1.0e-3 is not)",
 }
 EXPECTED = {
@@ -221,7 +222,7 @@ def described(error: jsonschema.ValidationError) -> tuple[list, str]:
         keys.append(value)
     if error.validator in ("not", "anyOf"):
         return keys, message
-    if error.validator == "type":
+    if error.validator == "type" and not message:
         limit = TYPES[limit]
     elif error.validator == "enum":
         limit = ", ".join(str(choice) for choice in limit)
