@@ -71,6 +71,7 @@ def run_pipeline(root: Path) -> None:
         metric = {"unit": "nats", "replicas": [-1.0, -2.0], "mean": -1.5 - number, "sd": 0.7}
         metrics = {"experiment": name, "metrics": {"log-likelihood": metric}}
         write(run / "checkpoint.safetensors", name.encode())
+        write(run / "optimiser.safetensors", f"optimiser of {name}".encode())
         write(run / "metrics.json", json.dumps(metrics).encode())
         write(run / "history.csv", HISTORY.encode())
 
@@ -212,7 +213,9 @@ def test_archive_beside_the_unpacked_raw_file_is_no_other_dataset(tree):
     assert "nfiles: 1" in (tree / "data/raw/mnist.dvc").read_text()
 
 
-@pytest.mark.parametrize("missing", ["metrics.json", "history.csv", "checkpoint.safetensors"])
+@pytest.mark.parametrize(
+    "missing", ["metrics.json", "history.csv", "checkpoint.safetensors", "optimiser.safetensors"]
+)
 def test_missing_file_of_a_run_is_named(tree, missing):
     path = tree / "results/pocket/runs/vae-digits" / missing
     path.unlink()

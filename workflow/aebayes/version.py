@@ -23,6 +23,10 @@ HISTORY_KEYS = ("step", "replica")
 PLOT_TEMPLATE = "replicas"  # .dvc/plots/replicas.json: mean over replicas, smallest to largest
 
 
+# Where training ended, and what an experiment that starts from there needs besides.
+CHECKPOINTS = ("checkpoint.safetensors", "optimiser.safetensors")
+
+
 def version_study(study_name: str, experiments: list[str], datasets: list[str], root: Path) -> None:
     """Put datasets and checkpoints into DVC, and tell it the study's metrics and histories.
 
@@ -40,7 +44,7 @@ def version_study(study_name: str, experiments: list[str], datasets: list[str], 
     """
     study = root / "results" / study_name
     data = [path for dataset in datasets for path in dataset_paths(dataset, root)]
-    checkpoints = [study / "runs" / name / "checkpoint.safetensors" for name in experiments]
+    checkpoints = [study / "runs" / name / file for name in experiments for file in CHECKPOINTS]
     for path in data + checkpoints:
         if not path.exists():
             raise AebayesError(f"{path} is missing", "run the pipeline, which makes it")

@@ -7,7 +7,12 @@ rule version:
         raw=[path for dataset in STUDY.datasets for path in raw_files(dataset)],
         runs=runs_files(
             STUDY.experiments,
-            ["checkpoint.safetensors", "history.csv", "metrics.json"],
+            [
+                "checkpoint.safetensors",
+                "optimiser.safetensors",
+                "history.csv",
+                "metrics.json",
+            ],
         ),
     output:
         f"{RESULTS}/dvc.yaml",
