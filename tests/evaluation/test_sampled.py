@@ -67,7 +67,8 @@ def test_bound_of_a_black_box_without_an_adversary_is_unknown():
 def test_metrics_have_the_signs_of_their_names(monkeypatch, kind, name):
     # The fit has tests of its own; here the black box's true proposal does, and is quick.
     monkeypatch.setattr(
-        "aebayes.evaluation.sampled.fitted_proposal", lambda model, x, _: encoders_own(model, x)
+        "aebayes.evaluation.sampled.fitted_proposal",
+        lambda x, *_: encoders_own(method.model, x),
     )
     method = method_of(kind)
     x = images(method.model, 120)

@@ -117,4 +117,4 @@ def load_checkpoint(
         raise AebayesError(
             f"{path} lacks tensors of its own experiment: {problem}", again
         ) from problem
-    return method.eval(), about["replicas"]
+    return method.eval().requires_grad_(False), about["replicas"]

@@ -79,42 +79,51 @@ def gaussian_log_weights(
     return model.log_joint(x, z) - log_r
 
 
-def fitted_proposal(model: AutoEncoder, x: Tensor, streams: Streams) -> GaussianProposal:
+LogJoint = Callable[[Tensor, Tensor], Tensor]
+
+
+def fitted_proposal(
+    x: Tensor, start: Tensor, log_joint: LogJoint, streams: Streams
+) -> GaussianProposal:
     """A Gaussian fitted to p(z|x) by adaptive importance sampling: x (R, B, X).
 
     Each round samples the current Gaussian and takes the weighted moments as the next one, the
     weights tempered so that no few of them decide (Cappé et al. 2008, population Monte Carlo). It
     starts around the posterior's mode, since the code of an encoder trained without a bound, as
     the AAE's is, may lie far from it.
+
+    Args:
+        start: a code of each image, (R, B, Z).
+        log_joint: (x, z (R, ..., B, Z)) -> log p(x, z), (R, ..., B).
     """
-    mode = posterior_mode(model, x, model.encode(x, streams))
-    proposal = starting_proposal(model, x, mode, streams)
+    mode = posterior_mode(x, start, log_joint)
+    proposal = starting_proposal(x, mode, log_joint, streams)
     for _ in range(FIT_ROUNDS):
         z, log_r = proposal.sample(FIT_SAMPLES, streams)
-        log_weights = model.log_joint(x, z) - log_r  # (R, K, B)
+        log_weights = log_joint(x, z) - log_r  # (R, K, B)
         proposal = moment_match(z, tempered(log_weights), 1e-6)
     return proposal
 
 
 def starting_proposal(
-    model: AutoEncoder, x: Tensor, mode: Tensor, streams: Streams
+    x: Tensor, mode: Tensor, log_joint: LogJoint, streams: Streams
 ) -> GaussianProposal:
     """The round Gaussian about the mode (R, B, Z) whose deviation explains each image best.
 
     Too wide a proposal misses a narrow posterior, too narrow a one sees only its peak: either
     way the estimate of log p(x) is too low, so the highest is taken.
     """
-    unit = torch.eye(model.latent, device=x.device).expand(*mode.shape, -1)
+    unit = torch.eye(mode.shape[-1], device=x.device).expand(*mode.shape, -1)
     estimates = []
     for deviation in FIT_START_SDS:
         z, log_r = GaussianProposal(mode, deviation * unit).sample(FIT_SAMPLES, streams)
-        estimates.append((model.log_joint(x, z) - log_r).logsumexp(1))  # (R, B)
+        estimates.append((log_joint(x, z) - log_r).logsumexp(1))  # (R, B)
     best = torch.stack(estimates).argmax(0)
     deviations = torch.tensor(FIT_START_SDS, device=x.device)[best]
     return GaussianProposal(mode, deviations[..., None, None] * unit)
 
 
-def posterior_mode(model: AutoEncoder, x: Tensor, start: Tensor) -> Tensor:
+def posterior_mode(x: Tensor, start: Tensor, log_joint: LogJoint) -> Tensor:
     """A local maximum of log p(x, z) over z, climbed by Adam from `start`: (R, B, Z)."""
     z = start.detach().clone().requires_grad_()
     optimiser = torch.optim.Adam([z], lr=MODE_LEARNING_RATE, betas=(0.8, 0.95))
@@ -123,7 +132,7 @@ def posterior_mode(model: AutoEncoder, x: Tensor, start: Tensor) -> Tensor:
             # To nothing, with a short memory: a narrow peak is overstepped by a step its own size,
             # and the large gradients on the way to it would make the last steps too small.
             optimiser.param_groups[0]["lr"] = MODE_LEARNING_RATE * (1 - step / MODE_STEPS) ** 4
-            (z.grad,) = torch.autograd.grad(-model.log_joint(x, z).sum(), [z])
+            (z.grad,) = torch.autograd.grad(-log_joint(x, z).sum(), [z])
             optimiser.step()
     return z.detach()
 

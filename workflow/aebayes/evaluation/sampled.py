@@ -1,7 +1,7 @@
 """Metrics and figures' arrays of a model of images: everything by sampling."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -21,8 +21,9 @@ from aebayes.streams import Streams
 Arrays = dict[str, np.ndarray]
 MakeProposal = Callable[[Tensor], Proposal]
 
-# Few images and many samples in a chunk: the encoder and its fixed costs are shared by more.
-IMAGES_AT_ONCE = 20
+# With an encoder that has a density, few images and many samples in a chunk: the encoder's cost is
+# shared by more. Fitting a Gaussian starts with one sample an image: it wants more images.
+IMAGES_AT_ONCE = {True: 20, False: 100}
 CODES_IMAGES_AT_ONCE = 100
 CODES = 16
 FIGURE_IMAGES = 64
@@ -47,7 +48,8 @@ def sampled_metrics(
     """
     model = method.model
     ks = round_numbers(settings["importance_samples"])
-    sums = sums_over(x, proposals_for(model, streams, compile), ks, streams)
+    at_once = IMAGES_AT_ONCE[model.encoder.has_density]
+    sums = sums_over(x.split(at_once, 1), proposals_for(model, streams, compile), ks, streams)
     nll = -sums.bounds[-1]
     metrics = {
         "nll": over_images(nll),
@@ -87,20 +89,21 @@ def proposals_for(model: AutoEncoder, streams: Streams, compile: bool) -> MakePr
         log_weights = compiled(model.log_weights, compile)
         return lambda x: Proposal(x, model.encoder.noise, log_weights)
     log_weights = compiled(partial(gaussian_log_weights, model), compile)
+    log_joint = compiled(model.log_joint, compile)
 
     def fitted(x: Tensor) -> Proposal:
-        gaussian = fitted_proposal(model, x, streams)
+        gaussian = fitted_proposal(x, model.encode(x, streams), log_joint, streams)
         return Proposal(x, model.latent, log_weights, (gaussian.mean, gaussian.factor))
 
     return fitted
 
 
-def sums_over(x: Tensor, propose: MakeProposal, ks: list[int], streams: Streams) -> ImportanceSums:
-    """Importance sums of all images (R, N, X), some of them at a time."""
-    batches = tqdm(
-        x.split(IMAGES_AT_ONCE, 1), desc="likelihood", unit="batch", disable=None, leave=False
-    )
-    parts = [importance_sums(propose(images), ks, streams) for images in batches]
+def sums_over(
+    batches: Sequence[Tensor], propose: MakeProposal, ks: list[int], streams: Streams
+) -> ImportanceSums:
+    """Importance sums of all images, which come in batches (R, B, X)."""
+    shown = tqdm(batches, desc="likelihood", unit="batch", disable=None, leave=False)
+    parts = [importance_sums(propose(images), ks, streams) for images in shown]
     return ImportanceSums(
         parts[0].ks,
         torch.cat([part.log_sums for part in parts], -1),
@@ -126,7 +129,8 @@ def pruning_cost(
         small = without_inactive(model, replica, [layer[replica] for layer in active])
         alone = streams.only(replica)
         propose = proposals_for(small, alone, compile=False)
-        rows.append(sums_over(x[replica : replica + 1], propose, [k], alone).bounds[-1])
+        images = x[replica : replica + 1].split(IMAGES_AT_ONCE[True], 1)
+        rows.append(sums_over(images, propose, [k], alone).bounds[-1])
     return bound - torch.cat(rows)
 
 
