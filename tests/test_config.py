@@ -8,6 +8,7 @@ import tiny
 import yaml
 
 from aebayes.config import ROOT, SCHEMAS, Validator, check, load_config, load_study, read_yaml
+from aebayes.data import DATASETS
 from aebayes.errors import AebayesError
 from aebayes.figures import inputs as figure_inputs
 from aebayes.tables import inputs as table_inputs
@@ -354,3 +355,15 @@ def test_start_that_differs_in_nets_or_replicas_is_refused(tmp_path):
     before["training"]["replicas"] = 7
     said = refused(tmp_path, content)
     assert said == f"{IWAE}.start_from: before differs in model, replicas"
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_only_images_with_intensities_can_be_binarised(name):
+    content = tiny.study()
+    content["datasets"] |= {name: {"binarisation": "dynamic"}}
+    if DATASETS[name].scale > 1:
+        check(content, "study", Path("mine.yaml"))
+        return
+    with pytest.raises(AebayesError) as caught:
+        check(content, "study", Path("mine.yaml"))
+    assert f"datasets.{name}.binarisation: takes none" in caught.value.problem

@@ -4,12 +4,13 @@ To add a dataset, write a module like `four_points.py` (no raw files) or `mnist.
 add its `RECIPE` to `DATASETS`; fetching, verifying, preparing and loading then know it by its name.
 """
 
-from aebayes.data import digits, four_points, mnist
+from aebayes.data import digits, four_points, mnist, mnist_fixed, omniglot, omniglot_drawings
 from aebayes.data.recipe import Recipe
 from aebayes.errors import AebayesError
 
 DATASETS: dict[str, Recipe] = {
-    module.RECIPE.name: module.RECIPE for module in (four_points, digits, mnist)
+    module.RECIPE.name: module.RECIPE
+    for module in (four_points, digits, mnist, mnist_fixed, omniglot, omniglot_drawings)
 }
 
 

@@ -5,6 +5,7 @@ official addresses. A file is streamed, unpacked and measured in one pass, and g
 when its hash is right.
 """
 
+import itertools
 import logging
 import os
 import zlib
@@ -17,7 +18,7 @@ import pooch
 from tqdm import tqdm
 
 from aebayes.data import recipe_of
-from aebayes.data.recipe import RawFile
+from aebayes.data.recipe import RawFile, Recipe
 from aebayes.errors import AebayesError
 from aebayes.files import replacing
 
@@ -51,10 +52,8 @@ def fetch(name: str, raw: Path, mirrors: Sequence[str] = (), progress: bool = Fa
             the message lists every source and what was wrong with it.
     """
     every_mirror = (*mirrors, *mirrors_from_environment())
-    return [
-        _fetch_file(name, file, raw / name, every_mirror, progress)
-        for file in recipe_of(name).files
-    ]
+    recipe = recipe_of(name)
+    return [_fetch_file(recipe, file, raw / name, every_mirror, progress) for file in recipe.files]
 
 
 def mirrors_from_environment() -> list[str]:
@@ -74,12 +73,14 @@ def verify(file: RawFile, path: Path) -> None:
         found = file.digest(path)
     except OSError as problem:
         raise Unusable(_reason(problem)) from problem
-    if found != file.sha256:
-        raise Unusable(f"wrong content, SHA-256 {found[:12]}… instead of {file.sha256[:12]}…")
+    except ValueError as problem:
+        raise Unusable(f"wrong content: {problem}") from problem
+    if found != file.expected:
+        raise Unusable(f"wrong content, hash {found[:12]}… instead of {file.expected[:12]}…")
 
 
 def _fetch_file(
-    name: str, file: RawFile, folder: Path, mirrors: Sequence[str], progress: bool
+    recipe: Recipe, file: RawFile, folder: Path, mirrors: Sequence[str], progress: bool
 ) -> Path:
     target = folder / file.name
     failures = []
@@ -90,7 +91,7 @@ def _fetch_file(
         failures.append((str(target), problem))
         if os.path.exists(target):
             log.warning("%s: %s; looking for the right one", target, problem)
-    for source, read in _sources(name, file, folder, mirrors, progress):
+    for source, read in _sources(recipe, file, folder, mirrors, progress):
         try:
             _take(file, read, target)
         except Unusable as problem:
@@ -99,18 +100,19 @@ def _fetch_file(
         else:
             log.info("%s: from %s", target, source)
             return target
-    raise _nowhere(name, file, folder, failures)
+    raise _nowhere(recipe.name, file, folder, failures)
 
 
 def _sources(
-    name: str, file: RawFile, folder: Path, mirrors: Sequence[str], progress: bool
+    recipe: Recipe, file: RawFile, folder: Path, mirrors: Sequence[str], progress: bool
 ) -> Iterator[tuple[str, Callable[["Receiver"], None]]]:
     """Every place beside the target itself: its name, and a function that reads from it."""
     # os.path, not pathlib: a folder that may not be looked into counts as lacking the file
     archive = folder / file.served
     if file.gzipped and os.path.isfile(archive):
         yield str(archive), partial(_copy, archive)
-    for mirror in mirrors:
+    names = [name for name in (recipe.name, recipe.shared_folder) if name]
+    for mirror, name in itertools.product(mirrors, names):
         if "://" in mirror:
             url = f"{mirror.rstrip('/')}/{name}/{file.served}"
             yield url, partial(_download, url, progress)

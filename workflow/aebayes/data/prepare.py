@@ -63,7 +63,7 @@ def _card(recipe: Recipe, splits: Splits, npz_sha256: str) -> dict:
         "range": [int(np.min([x.min() for x in images])), int(np.max([x.max() for x in images]))],
         "split": recipe.split,
         "sha256": npz_sha256,
-        "raw": {file.name: file.sha256 for file in recipe.files},
+        "raw": {file.name: file.expected for file in recipe.files},
         "source": recipe.source,
         "licence": recipe.licence,
     }

@@ -23,16 +23,18 @@ class RawFile:
 
     Attributes:
         name: its name there.
-        sha256: what `digest` gives of the true file, in hex.
+        expected: what `digest` gives of the true file, in hex.
         size: most bytes that it may have; no download or decompression goes on beyond.
         addresses: official URLs, in the order in which to try them.
         gzipped: mirrors and official addresses hold it as `<name>.gz`.
-        digest: what is compared with `sha256`: of the file's bytes, unless an archive's own bytes
-            differ between mirrors and only its content can be compared.
+        digest: what is compared with `expected`: SHA-256 of the file's bytes, unless an archive's
+            own bytes differ between mirrors and only its content can be compared, or another hash
+            is the only one published. Raises a ValueError that says what is wrong with a file in
+            which it finds no such content.
     """
 
     name: str
-    sha256: str
+    expected: str
     size: int
     addresses: tuple[str, ...] = ()
     gzipped: bool = False
@@ -58,6 +60,8 @@ class Recipe:
         licence: as far as known.
         read: from the folder of the verified raw files to the splits.
         files: the raw files; none for a dataset that is made here or shipped with a library.
+        shared_folder: where mirrors may hold the files, too, beside the folder of its name: that of
+            other datasets from the same source.
     """
 
     name: str
@@ -69,3 +73,4 @@ class Recipe:
     licence: str
     read: Callable[[Path], Splits]
     files: tuple[RawFile, ...] = ()
+    shared_folder: str | None = None
