@@ -45,14 +45,16 @@ def trainer(method, experiment):
     return Trainer(method, batches, streams, experiment, REPLICAS, Path("unused"), "")
 
 
-def test_phase_is_repeated_as_often_as_its_settings_say_each_time_on_a_new_batch():
+def test_phases_share_a_steps_batch_and_repeats_go_on_to_new_ones():
     method = Counted()
     phases = {"once": tiny.ADAM, "thrice": tiny.ADAM | {"repeats": 3}}
     training = trainer(method, tiny.experiment(phases=phases))
     for _ in range(2):
         training.train_step()
     assert [name for name, _ in method.seen] == 2 * ["once", "thrice", "thrice", "thrice"]
-    batches = [x for _, x in method.seen]
+    assert torch.equal(method.seen[0][1], method.seen[1][1])
+    assert torch.equal(method.seen[4][1], method.seen[5][1])
+    batches = [x for name, x in method.seen if name == "thrice"]
     assert not any(
         torch.equal(batches[i], batches[j]) for i in range(len(batches)) for j in range(i)
     )
@@ -62,7 +64,7 @@ def test_phase_is_repeated_as_often_as_its_settings_say_each_time_on_a_new_batch
         torch.testing.assert_close(moved, torch.full((2,), steps * 1e-3), rtol=0.02, atol=0)
 
 
-@pytest.mark.parametrize("name", ["vae", "avb", "avb_restricted", "aae"])
+@pytest.mark.parametrize("name", ["vae", "iwae", "avb", "avb_restricted", "aae"])
 def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_gradient(name):
     experiment = tiny.experiment(name)
     method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
@@ -70,7 +72,7 @@ def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_g
     for phase, optimiser in zip(training.phases, training.optimisers, strict=True):
         method.zero_grad(set_to_none=True)
         before = {key: value.detach().clone() for key, value in method.named_parameters()}
-        training.descend(phase, optimiser)
+        training.descend(phase, optimiser, training.batches.next())
         own = {id(parameter) for parameter in phase.parameters()}
         for key, parameter in method.named_parameters():
             assert torch.equal(parameter, before[key]) != (id(parameter) in own), key

@@ -14,6 +14,8 @@ from aebayes.methods.base import Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.streams import Streams
 
+PARTS = 1 << 40  # that systematic resampling cuts the whole weight into
+
 
 class IWAE(Method):
     """Gaussian encoder, decoder, and the bound of k samples between them.
@@ -97,7 +99,9 @@ def systematic(weights: Tensor, draws: int, u: Tensor) -> Tensor:
 
     Sample i is drawn m·w̃_i times in expectation. Whitley 1994; Douc & Cappé 2005, section 2.4.
     """
-    cumulative = weights.transpose(1, 2).cumsum(-1).contiguous()  # (R, B, K)
-    points = (u + torch.arange(draws, device=u.device)) / draws  # (R, B, M)
-    chosen = torch.searchsorted(cumulative, points, right=True)
+    # In integers, whose sums do not depend on their order: a GPU's float cumsum would not repeat.
+    parts = (weights.transpose(1, 2).double() * PARTS).round().long()
+    cumulative = parts.cumsum(-1).contiguous()  # (R, B, K)
+    points = (u.double() + torch.arange(draws, device=u.device)) / draws  # (R, B, M)
+    chosen = torch.searchsorted(cumulative, (points * cumulative[..., -1:]).long(), right=True)
     return chosen.clamp(max=weights.shape[1] - 1).transpose(1, 2)

@@ -163,24 +163,36 @@ class Trainer:
                 )
 
     def train_step(self) -> None:
-        """Every phase once, or as often as its settings repeat it."""
+        """Every phase once, or as often as its settings repeat it, on the step's minibatches.
+
+        The first time each phase sees the same minibatch, as in Algorithm 1 of AVB and section 2 of
+        the AAE; a phase that is repeated goes on to further ones.
+        """
+        batches: list[torch.Tensor] = []
         for number, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers, strict=True)):
             settings = self.settings["phases"][phase.name]
             optimiser.param_groups[0]["lr"] = learning_rate(
                 settings, self.step, self.settings["steps"]
             )
-            for _ in range(settings["repeats"]):
-                losses = self.descend(phase, optimiser)
+            for repeat in range(settings["repeats"]):
+                if repeat == len(batches):
+                    batches.append(self.batches.next())
+                losses = self.descend(phase, optimiser, batches[repeat])
             self.history.record(number, losses)
 
-    def descend(self, phase: Phase, optimiser: torch.optim.Optimizer) -> torch.Tensor:
-        """One step of one phase on a new minibatch; its losses, (R,)."""
-        x = self.batches.next()
+    def descend(
+        self, phase: Phase, optimiser: torch.optim.Optimizer, x: torch.Tensor
+    ) -> torch.Tensor:
+        """One step of one phase on a minibatch; its losses, (R,)."""
+        parameters = phase.parameters()
+        if len(self.phases) > 1:  # else a compiled loss would compute the others' gradients, too
+            self.method.requires_grad_(False)
+            for parameter in parameters:
+                parameter.requires_grad_(True)
         draws = phase.draw(x, self.streams)
         bfloat16 = self.settings["precision"] == "bfloat16"
         with torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16):
             losses = self.losses[phase.name](x, *draws)
-        parameters = phase.parameters()
         gradients = torch.autograd.grad(losses.sum(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
