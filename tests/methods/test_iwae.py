@@ -55,6 +55,44 @@ def test_every_way_to_differentiate_reports_the_same_bound_for_the_same_draws(gr
     torch.testing.assert_close(other.loss(x, noise, u), plain.loss(x, noise))
 
 
+@pytest.mark.parametrize(
+    "objective",
+    [{}, {"weighting": "average"}, {"gradient": "doubly_reparameterised"}, {"draws": 5}],
+)
+def test_samples_in_chunks_give_the_same_bound_and_gradient(monkeypatch, objective):
+    x = X.expand(2, -1, -1)
+    method = iwae(two_layers_apart(0.3), **objective)
+    draws = method.draw(x, Streams(3, [0, 1], "test"))
+    results = []
+    for elements in (1 << 26, 3 * x.numel()):
+        monkeypatch.setattr("aebayes.methods.iwae.CHUNK_ELEMENTS", elements)
+        loss = method.loss(x, *draws)
+        gradient = torch.autograd.grad(loss.sum(), list(method.model.parameters()))
+        results.append([loss.detach(), *gradient])
+    for at_once, in_chunks in zip(*results, strict=True):
+        torch.testing.assert_close(in_chunks, at_once, rtol=1e-4, atol=1e-5)
+
+
+def test_chunks_of_samples_bound_what_is_kept_for_the_gradient(monkeypatch):
+    """Logits and codes kept for the gradient: those of all k samples, or of one chunk at most."""
+    x = X.expand(2, -1, -1)
+    method = iwae(samples=64)
+    noise = method.draw(x, Streams(3, [0, 1], "test"))
+
+    def largest():
+        sizes = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda tensor: sizes.append(tensor.numel() * (tensor.dim() == 4)) or tensor,
+            lambda tensor: tensor,
+        ):
+            method.loss(x, *noise)
+        return max(sizes)
+
+    assert largest() >= 64 * x.numel()
+    monkeypatch.setattr("aebayes.methods.iwae.CHUNK_ELEMENTS", 4 * x.numel())
+    assert largest() <= 8 * x.numel()
+
+
 ESTIMATORS = {
     "standard": {},
     "one draw": {"draws": 1},

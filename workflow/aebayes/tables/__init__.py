@@ -9,13 +9,18 @@ from pathlib import Path
 from aebayes.config import Study
 from aebayes.errors import AebayesError
 from aebayes.files import write_text
-from aebayes.tables.avb import TABLE_1
+from aebayes.tables import avb, iwae
 from aebayes.tables.likelihoods import IMAGES
 from aebayes.tables.published import load_published
 from aebayes.tables.render import Layout, to_csv, to_markdown, to_tex
 from aebayes.tables.table import Table
 
-TABLES: dict[str, Table] = {"avb-table-1": TABLE_1, "image-likelihoods": IMAGES}
+TABLES: dict[str, Table] = {
+    "avb-table-1": avb.TABLE_1,
+    "iwae-table-1": iwae.TABLE_1,
+    "iwae-table-2": iwae.TABLE_2,
+    "image-likelihoods": IMAGES,
+}
 
 
 def table_of(name: str, study: Study) -> Table:

@@ -1,6 +1,7 @@
 """What a table's cell holds of ours: a mean and a spread over replicas, or why there is none."""
 
 import math
+import statistics
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class Measurement:
         sd: sample standard deviation over replicas; None with fewer than two.
         replicas: how many.
         status: `run`, or `not run: REASON`.
+        standard_error: the estimate's own, of the test images drawn; only with a single replica.
     """
 
     mean: float | None
     sd: float | None
     replicas: int
     status: str = RUN
+    standard_error: float | None = None
 
     @property
     def reason(self) -> str:
@@ -43,11 +46,17 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Run:
-    """The metrics of one experiment; None if the file at `path` is not there."""
+    """The metrics of one experiment; None if the file at `path` is not there.
+
+    Args:
+        start_from: the experiment that it goes on from, if it does.
+    """
 
     path: Path
+    name: str
     method: str
     metrics: dict | None
+    start_from: str | None = None
 
     def measure(self, metric: str, absent: str) -> Measurement:
         """One metric.
@@ -65,7 +74,23 @@ class Run:
             if nowhere and metric in OF_A_DENSITY:
                 return Measurement.missing("not finite: q(z|x) has no density")
             return Measurement.missing("not finite in this run")
-        return Measurement(entry["mean"], entry["sd"], len(entry["replicas"]))
+        replicas = len(entry["replicas"])
+        errors = entry.get("standard_error")
+        error = errors[0] if errors and replicas == 1 else None
+        return Measurement(entry["mean"], entry["sd"], replicas, standard_error=error)
+
+    def change(self, before: "Run", metric: str, absent: str) -> Measurement:
+        """This run's metric minus that of the run it started from, replica by replica."""
+        for run in (before, self):
+            measured = run.measure(metric, absent)
+            if measured.mean is None:
+                return measured
+        after, earlier = (run.metrics[metric]["replicas"] for run in (self, before))
+        if len(after) != len(earlier):
+            return Measurement.missing(f"{before.name} has {len(earlier)} replicas")
+        changes = [value - then for value, then in zip(after, earlier, strict=True)]
+        spread = statistics.stdev(changes) if len(changes) > 1 else None
+        return Measurement(statistics.fmean(changes), spread, len(changes))
 
 
 def read_run(study: Study, name: str, runs: Path) -> Run:
@@ -79,7 +104,7 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
     path = runs / name / "metrics.json"
     content = find_json(path)
     if content is None:
-        return Run(path, experiment["method"], None)
+        return Run(path, name, experiment["method"], None, experiment.get("start_from"))
     again = f"evaluate it again: python -m aebayes evaluate {name} --study {study.path}"
     for key, expected in {
         "experiment": name,
@@ -100,7 +125,7 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
         problem = problem_of(entry)
         if problem:
             raise AebayesError(f"{path}: metric {metric}: {problem}", again)
-    return Run(path, experiment["method"], metrics)
+    return Run(path, name, experiment["method"], metrics, experiment.get("start_from"))
 
 
 def problem_of(entry: object) -> str | None:
@@ -116,6 +141,12 @@ def problem_of(entry: object) -> str | None:
     wrong = [value for value in replicas if not is_number_or_null(value)]
     if wrong:
         return f"a replica is {wrong[0]!r}, expected a finite number or null"
+    errors = entry.get("standard_error", replicas)
+    if not isinstance(errors, list) or len(errors) != len(replicas):
+        return f"standard_error is {errors!r}, expected a number each replica"
+    wrong = [value for value in errors if not is_number_or_null(value)]
+    if wrong:
+        return f"a standard_error is {wrong[0]!r}, expected a finite number or null"
     if (entry["mean"] is None) != (None in replicas):
         return "mean is null exactly if a replica is, and here it is not so"
     return None

@@ -15,7 +15,7 @@ class Published:
         value: in the unit of the column it stands beside.
         sd: its spread, if the paper prints one.
         approximate: the paper prints it with ≈.
-        source: paper, table, and whether it was read or recalled.
+        source: paper, table, whether it was read or recalled, and on what if not on our dataset.
         incomparable: why no difference from ours is taken; empty if it is.
     """
 
@@ -40,10 +40,10 @@ class PublishedValues:
         for entry in self.values:
             if (
                 (entry["paper"], entry["row"], entry["column"]) == (paper, row, column)
-                and entry["dataset"] == dataset
+                and dataset in (entry["dataset"], *entry.get("beside", {}))
                 and entry.get("binarisation", binarisation) == binarisation
             ):
-                return self._published(entry)
+                return self._published(entry, dataset)
         return None
 
     def of(self, paper: str, column: str) -> list[dict]:
@@ -52,14 +52,16 @@ class PublishedValues:
             entry for entry in self.values if entry["paper"] == paper and entry["column"] == column
         ]
 
-    def _published(self, entry: dict) -> Published:
+    def _published(self, entry: dict, dataset: str) -> Published:
         short = self.papers[entry["paper"]]["short"]
+        reason = "" if entry.get("comparable", True) else entry["note"]
         return Published(
             float(entry["value"]),
             entry.get("sd"),
             entry.get("approximate", False),
-            f"{short}, {entry['table']} ({entry['evidence']})",
-            "" if entry.get("comparable", True) else entry["note"],
+            f"{short}, {entry['table']} ({entry['evidence']})"
+            + (f", on {entry['dataset']}" if entry["dataset"] != dataset else ""),
+            entry.get("beside", {}).get(dataset, reason),
         )
 
 

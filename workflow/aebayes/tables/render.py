@@ -3,9 +3,10 @@
 import csv
 import io
 from collections.abc import Sequence
+from os.path import commonprefix
 
 from aebayes.config import Study
-from aebayes.tables.published import Published, PublishedValues
+from aebayes.tables.published import PublishedValues
 from aebayes.tables.table import Cell, Quantity, Table
 
 COLUMNS = (
@@ -83,10 +84,10 @@ def signed(value: float, decimals: int, plus: bool = False) -> str:
 
 
 class Layout:
-    """A table for people: a line a quantity, a column a label, reasons as numbered notes.
+    """A table for people: its cells as text, reasons as numbered notes.
 
     Args:
-        columns: the labels, in order.
+        labels: of the experiments, in order.
         notes: why a cell of ours is empty, then why a published value is not taken off ours; cells
             show their numbers.
     """
@@ -95,20 +96,28 @@ class Layout:
         self.name = name
         self.table = table
         self.study = study
-        self.columns = list(dict.fromkeys(cell.row for cell in cells))
+        self.labels = list(dict.fromkeys(cell.row for cell in cells))
         self.cells = {(cell.row, cell.quantity.name): cell for cell in cells}
         self.beside = [cell.published for cell in cells if cell.published]
         reasons = [cell.ours.reason for cell in cells if cell.ours.mean is None]
         reasons += [published.incomparable for published in self.beside if published.incomparable]
         self.notes = list(dict.fromkeys(reasons))
 
+    def decimals(self, quantity: Quantity) -> tuple[int, int]:
+        """Of our numbers, and of published ones."""
+        return quantity.decimals or self.table.decimals
+
     def ours(self, cell: Cell) -> str:
-        """Mean ± sd, or `not run` and the number of the reason."""
-        if cell.ours.mean is None:
-            return f"not run {self.number(cell.ours.reason)}"
-        decimals = self.table.decimals[0]
-        mean = signed(cell.ours.mean, decimals)
-        return mean if cell.ours.sd is None else f"{mean} ± {cell.ours.sd:.{decimals}f}"
+        """Mean ± sd, or with its standard error; or `not run` and the number of the reason."""
+        ours = cell.ours
+        if ours.mean is None:
+            return f"not run {self.number(ours.reason)}"
+        decimals = self.decimals(cell.quantity)[0]
+        mean = signed(ours.mean, decimals, cell.quantity.over is not None)
+        if ours.sd is not None:
+            return f"{mean} ± {ours.sd:.{decimals}f}"
+        error = ours.standard_error
+        return mean if error is None else f"{mean} (s.e. {error:.{decimals}f})"
 
     def number(self, note: str) -> str:
         """A note's number, in brackets."""
@@ -118,7 +127,7 @@ class Layout:
         """The published value; empty if there is none."""
         if cell.published is None:
             return ""
-        value = self.value(cell.published)
+        value = self.value(cell)
         why = cell.published.incomparable
         return f"{value} {self.number(why)}" if why else value
 
@@ -126,34 +135,40 @@ class Layout:
         """Ours minus the published value; empty unless there are both, and of one kind."""
         if cell.published is None or cell.published.incomparable or cell.ours.mean is None:
             return ""
-        return signed(cell.ours.mean - cell.published.value, min(self.table.decimals), True)
+        change = cell.ours.mean - cell.published.value
+        return signed(change, min(self.decimals(cell.quantity)), True)
 
-    def value(self, published: Published) -> str:
+    def value(self, cell: Cell) -> str:
         """A published value as the paper prints it."""
-        decimals = self.table.decimals[1]
+        published, decimals = cell.published, self.decimals(cell.quantity)[1]
         text = ("≈ " if published.approximate else "") + signed(published.value, decimals)
         return text if published.sd is None else f"{text} ± {published.sd:.{decimals}f}"
 
     def caption(self) -> list[str]:
         """What the table shows, in sentences."""
         labelled = self.study.content["tables"][self.name]["experiments"]
-        experiments = [self.study.experiment(name) for name in labelled.values()]
+        datasets: dict[str, list[str]] = {}
+        for label, name in labelled.items():
+            experiment = self.study.experiment(name)
+            dynamic = ", dynamic binarisation" * (experiment["binarisation"] == "dynamic")
+            datasets.setdefault(experiment["dataset"] + dynamic, []).append(label)
+        told = [
+            f"{dataset} ({common_name(labels)})" if len(datasets) > 1 else dataset
+            for dataset, labels in datasets.items()
+        ]
         replicas = sorted({cell.ours.replicas for cell in self.cells.values()} - {0})
-        datasets = dict.fromkeys(
-            experiment["dataset"]
-            + (", dynamic binarisation" if experiment["binarisation"] == "dynamic" else "")
-            for experiment in experiments
-        )
         units = dict.fromkeys(quantity.unit for quantity in self.table.quantities)
         sentences = [
             f"{self.table.title}.",
-            f"Study {self.study.name}; dataset {'; '.join(datasets)}; {', '.join(units)}.",
+            f"Study {self.study.name}; dataset {'; '.join(told)}; {', '.join(units)}.",
         ]
         if replicas:
             counted = " or ".join(map(str, replicas))
             spread = "mean ± sd over" if replicas[-1] > 1 else "of"
             plural = "s" if replicas[-1] > 1 else ""
             sentences.append(f"Ours: {spread} {counted} replica{plural}.")
+        if any(cell.ours.standard_error is not None for cell in self.cells.values()):
+            sentences.append("s.e.: standard error over test images, of a single replica.")
         if self.beside:
             sources = dict.fromkeys(published.source for published in self.beside)
             sentences.append(f"Published: {'; '.join(sources)}. Difference: ours minus published.")
@@ -165,11 +180,11 @@ class Layout:
         """What each quantity is."""
         labelled = self.study.content["tables"][self.name]["experiments"]
         settings = [self.study.experiment(name)["evaluation"] for name in labelled.values()]
-        k = dict.fromkeys(str(each.get("importance_samples", "no")) for each in settings)
-        return [
-            (quantity, quantity.note.replace("{k}", " or ".join(k)))
-            for quantity in self.table.quantities
-        ]
+        notes = {quantity: quantity.note for quantity in self.table.quantities}
+        for mark, key in (("{k}", "importance_samples"), ("{pruned}", "pruned_images")):
+            numbers = dict.fromkeys(str(each.get(key, "no")) for each in settings)
+            notes = {q: note.replace(mark, " or ".join(numbers)) for q, note in notes.items()}
+        return list(notes.items())
 
     def elsewhere(self, values: PublishedValues) -> list[str]:
         """What other papers, or versions of a paper, print for the same cells."""
@@ -180,7 +195,7 @@ class Layout:
                 found = [
                     entry
                     for entry in values.of(paper, quantity.name)
-                    if entry["row"] in self.columns
+                    if entry["row"] in self.labels
                     and self.cells[entry["row"], quantity.name].published is not None
                 ]
                 if found:
@@ -192,23 +207,69 @@ class Layout:
                     )
         return lines
 
+    def has_published(self, quantity: Quantity) -> bool:
+        """Whether any cell of a quantity has a published value beside it."""
+        return any(self.cells[label, quantity.name].published for label in self.labels)
+
+    def long_lines(self) -> list[list[str]]:
+        """A line an experiment: its label, then ours and, if any is, what is published."""
+        lines = []
+        for label in self.labels:
+            line = [label]
+            for quantity in self.table.quantities:
+                cell = self.cells[label, quantity.name]
+                line.append(self.ours(cell))
+                if self.has_published(quantity):
+                    line.append(in_brackets(self.published(cell), self.difference(cell)))
+            lines.append(line)
+        return lines
+
+
+def common_name(labels: Sequence[str]) -> str:
+    """What labels made of parts have in common at their beginning; if nothing, all of them."""
+    common = commonprefix([label.split(", ") for label in labels])
+    return ", ".join(common) if common else "; ".join(labels)
+
+
+def in_brackets(value: str, more: str) -> str:
+    """A value and, in brackets, more about it."""
+    return f"{value} ({more})" if more else value
+
 
 def to_markdown(layout: Layout, values: PublishedValues) -> str:
     """The table with its caption, notes and definitions."""
     lines = [f"**{layout.name}.** " + " ".join(layout.caption()), ""]
-    lines += ["| | " + " | ".join(layout.columns) + " |", "|---" * (len(layout.columns) + 1) + "|"]
-    for quantity in layout.table.quantities:
-        row = []
-        for column in layout.columns:
-            cell = layout.cells[column, quantity.name]
-            row.append(beside(layout.ours(cell), layout.published(cell), layout.difference(cell)))
-        lines.append(f"| {quantity.name.replace('|', chr(92) + '|')} | " + " | ".join(row) + " |")
+    rows = markdown_long(layout) if layout.table.long else markdown_wide(layout)
+    rows.insert(1, ["---"] * len(rows[0]))
+    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     lines.append("")
     lines += [f"[{number}] {note}  " for number, note in enumerate(layout.notes, 1)]
     lines.append("")
     lines += [f"- *{quantity.name}*: {note}" for quantity, note in layout.definitions()]
     lines += [f"- {line}" for line in layout.elsewhere(values)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_wide(layout: Layout) -> list[list[str]]:
+    """Head and lines of a table with a line a quantity."""
+    rows = [["", *layout.labels]]
+    for quantity in layout.table.quantities:
+        row = [quantity.name]
+        for label in layout.labels:
+            cell = layout.cells[label, quantity.name]
+            row.append(beside(layout.ours(cell), layout.published(cell), layout.difference(cell)))
+        rows.append(row)
+    return rows
+
+
+def markdown_long(layout: Layout) -> list[list[str]]:
+    """Head and lines of a table with a line an experiment."""
+    head = [""]
+    for quantity in layout.table.quantities:
+        head.append(quantity.name)
+        if layout.has_published(quantity):
+            head.append("published (difference)")
+    return [head, *layout.long_lines()]
 
 
 def beside(ours: str, published: str, difference: str) -> str:
@@ -219,27 +280,15 @@ def beside(ours: str, published: str, difference: str) -> str:
 
 
 def to_tex(layout: Layout, values: PublishedValues) -> str:
-    r"""A `table` environment for \input; the document needs the package booktabs, no other.
-
-    Below each line of ours stands the published value, with the difference in brackets.
-    """
-    width = len(layout.columns) + 1
+    r"""A `table` environment for \input; the document needs the package booktabs, no other."""
+    head, body = tex_long(layout) if layout.table.long else tex_wide(layout)
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{tex(' '.join(layout.caption()))}}}"]
     lines += [
         rf"\label{{tab:{layout.name}}}",
         r"\footnotesize",
-        rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+        rf"\begin{{tabular}}{{l{'r' * (len(head[0]) - 1)}}}",
     ]
-    lines += [r"\toprule", " & " + " & ".join(map(tex, layout.columns)) + r" \\", r"\midrule"]
-    for quantity in layout.table.quantities:
-        cells = [layout.cells[column, quantity.name] for column in layout.columns]
-        lines.append(
-            " & ".join([quantity.tex, *(tex(layout.ours(cell)) for cell in cells)]) + r" \\"
-        )
-        printed = [(layout.published(cell), layout.difference(cell)) for cell in cells]
-        if any(published for published, _ in printed):
-            small = [f"{value} ({more})" if more else value for value, more in printed]
-            lines.append(" & ".join([r"\quad published (difference)", *map(tex, small)]) + r" \\")
+    lines += [r"\toprule", *map(tex_line, head), r"\midrule", *map(tex_line, body)]
     lines += [r"\bottomrule", r"\end{tabular}", "", r"\smallskip", r"\begin{minipage}{\linewidth}"]
     lines.append(r"\footnotesize")
     remarks = [f"[{number}] {note}" for number, note in enumerate(layout.notes, 1)]
@@ -249,6 +298,38 @@ def to_tex(layout: Layout, values: PublishedValues) -> str:
     lines += [f"{tex(remark)}." + r"\par" for remark in remarks]
     lines += [r"\end{minipage}", r"\end{table}"]
     return "\n".join(lines) + "\n"
+
+
+def tex_line(cells: Sequence[str]) -> str:
+    """A line of a `tabular`, of cells in LaTeX."""
+    return " & ".join(cells) + r" \\"
+
+
+def tex_wide(layout: Layout) -> tuple[list[list[str]], list[list[str]]]:
+    """Head and lines of a table with a line a quantity, in LaTeX.
+
+    Below each line of ours stands the published value, with the difference in brackets.
+    """
+    lines = []
+    for quantity in layout.table.quantities:
+        cells = [layout.cells[label, quantity.name] for label in layout.labels]
+        lines.append([quantity.tex, *(tex(layout.ours(cell)) for cell in cells)])
+        if layout.has_published(quantity):
+            small = [in_brackets(layout.published(cell), layout.difference(cell)) for cell in cells]
+            lines.append([r"\quad published (difference)", *map(tex, small)])
+    return [["", *map(tex, layout.labels)]], lines
+
+
+def tex_long(layout: Layout) -> tuple[list[list[str]], list[list[str]]]:
+    """Head and lines of a table with a line an experiment, in LaTeX; the head is of two lines."""
+    names, columns = [""], [""]
+    for quantity in layout.table.quantities:
+        names.append(quantity.tex)
+        columns.append("ours")
+        if layout.has_published(quantity):
+            names.append("")
+            columns.append("published (difference)")
+    return [names, columns], [list(map(tex, line)) for line in layout.long_lines()]
 
 
 def tex(text: str) -> str:

@@ -9,6 +9,7 @@ from aebayes.tables.measurements import Measurement, Run, difference, read_run
 from aebayes.tables.published import Published, PublishedValues
 
 OPTIMUM = "optimum"
+START = "start_from"
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,9 @@ class Quantity:
         absent: why a run may lack it.
         note: what it is, for the table's reader; `{k}` becomes the importance samples.
         unit: what it is counted in.
-        over: a method whose value is taken off, by its name in the study.
+        over: a method whose value is taken off, by its name in the study; or START, for the run
+            that an experiment started from.
+        decimals: of our numbers, and of published ones; the table's own if not given.
     """
 
     name: str
@@ -32,6 +35,7 @@ class Quantity:
     note: str
     unit: str = "nats/image"
     over: str | None = None
+    decimals: tuple[int, int] | None = None
 
     def measure(self, run: Run, runs: list[Run]) -> Measurement:
         """This quantity of a run.
@@ -42,6 +46,8 @@ class Quantity:
         measured = run.measure(self.metric, self.absent)
         if self.over is None:
             return measured
+        if self.over == START:
+            return self.change(run, runs)
         references = [other for other in runs if other.method == self.over]
         name = self.over.upper()
         if not references:
@@ -49,6 +55,15 @@ class Quantity:
         if references[0] == run:
             return Measurement.missing(f"{name} is what the others are compared with")
         return difference(measured, references[0].measure(self.metric, self.absent))
+
+    def change(self, run: Run, runs: list[Run]) -> Measurement:
+        """What going on from another run changed."""
+        if run.start_from is None:
+            return Measurement.missing("it goes on from no other run")
+        before = [other for other in runs if other.name == run.start_from]
+        if not before:
+            return Measurement.missing(f"the table has no {run.start_from} to compare with")
+        return run.change(before[0], self.metric, self.absent)
 
 
 @dataclass(frozen=True)
@@ -72,6 +87,8 @@ class Table:
         also: a paper whose values are listed below the table.
         decimals: of our numbers, and of published ones.
         optimum: the theory's value by quantity, in words, if the table has a row for it.
+        long: for people it has a line an experiment and columns of quantities, as the CSV has, and
+            not the other way round.
     """
 
     title: str
@@ -80,6 +97,7 @@ class Table:
     also: tuple[str, ...] = ()
     decimals: tuple[int, int] = (2, 2)
     optimum: Mapping[str, str] = field(default_factory=dict)
+    long: bool = False
 
     def cells(self, name: str, study: Study, runs: Path, values: PublishedValues) -> list[Cell]:
         """Every cell, row by row.
