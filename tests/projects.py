@@ -84,7 +84,11 @@ def make_project(folder: Path, study: dict) -> Project:
 
 
 def study() -> dict:
-    """The tiny study, its AVB long enough to be killed in the middle."""
+    """The tiny study with an IWAE that starts from a VAE, its AVB long enough to be killed."""
     content = tiny.study()
     content["experiments"]["avb-four-points"]["training"]["steps"] = 1000
+    before, after = tiny.entry("iwae", "digits"), tiny.entry("iwae", "digits", seed=2)
+    before["objective"] = {"samples": 1, "weighting": "average"}
+    content["experiments"] |= {"before-digits": before, "after-digits": after}
+    after["start_from"] = "before-digits"
     return content

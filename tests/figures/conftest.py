@@ -17,6 +17,20 @@ PHASES = {
 }
 CELLS = 12
 LABELLED = {"VAE": "vae-run", "AVB": "avb-run", "AAE": "aae-run"}
+# By experiment: weighting, samples in the bound, latent units.
+IWAES = {
+    "vae-1-run": ("average", 1, 2),
+    "iwae-50-run": ("importance", 50, 2),
+    "vae-1-run-2l": ("average", 1, [6, 3]),
+    "iwae-50-run-2l": ("importance", 50, [6, 3]),
+}
+BOUNDED = {
+    "1 layer, VAE, k = 1": "vae-1-run",
+    "1 layer, IWAE, k = 50": "iwae-50-run",
+    "2 layers, VAE, k = 1": "vae-1-run-2l",
+    "2 layers, IWAE, k = 50": "iwae-50-run-2l",
+}
+PLANES = {"VAE": "vae-1-run", "IWAE, k = 50": "iwae-50-run"}
 
 
 def arrays_of(method: str) -> dict[str, np.ndarray]:
@@ -43,6 +57,51 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
     return arrays
 
 
+def iwae_arrays_of(latent: int | list[int]) -> dict[str, np.ndarray]:
+    """What sampled evaluation writes of a VAE or IWAE with one or two layers, made up."""
+    random = np.random.default_rng(4)
+    ks = np.array([1, 2, 5, 10])
+    layers = [latent] if isinstance(latent, int) else latent
+    arrays = arrays_of("iwae") | {
+        "bounds_k": ks,
+        "bounds": -3 + np.log(ks) / 4 + np.array([[0.0], [0.1]]),
+        "bounds_error": np.full((2, len(ks)), 0.05),
+    }
+    for suffix, units in zip(("", "_2"), layers, strict=False):
+        arrays[f"unit_variances{suffix}"] = 10.0 ** random.uniform(-5, 0, size=(2, units))
+    return arrays | (posteriors() if latent == 2 else {})
+
+
+def posteriors() -> dict[str, np.ndarray]:
+    """Gaussians of three images on windows of their own."""
+    axes = np.array([1.0, -2.0, 0.5])[:, None, None] + np.linspace(-2, 2, 41)
+    axes = axes.repeat(2, 1)  # (n, 2, G)
+    squares = (axes - axes.mean(-1, keepdims=True)) ** 2
+    radii = squares[:, 0, :, None] + squares[:, 1, None]
+    log_p, log_q = -radii / 0.18, -radii / 0.5
+    return {
+        "posterior_k": np.array([50]),
+        "posterior_images": np.eye(4)[:3],
+        "posterior_axes": axes,
+        "posterior_log_p": log_p,
+        "posterior_log_q": log_q,
+        "posterior_log_q_iw": 0.9 * log_p + 0.1 * log_q,
+        "posterior_kl_q": np.array([0.125, 0.25, 1.5]),
+        "posterior_kl_q_iw": np.array([0.0625, 0.03, 0.01]),
+    }
+
+
+def iwae_of(weighting: str, samples: int, latent: int | list[int]) -> dict:
+    """What a figure asks of a VAE or IWAE with so many samples in its bound."""
+    return {
+        "method": "iwae",
+        "dataset": "four_points",
+        "model": {"latent": latent},
+        "objective": {"samples": samples, "weighting": weighting},
+        "training": {"phases": {"bound": None}},
+    }
+
+
 def history_of(method: str) -> str:
     """Losses of two replicas at three steps, and a column that is no phase."""
     lines = [",".join(["step", "replica", *PHASES[method], "learning_rate"])]
@@ -55,7 +114,7 @@ def history_of(method: str) -> str:
 
 @pytest.fixture
 def study() -> Study:
-    """Every figure, of a VAE, an AVB and an AAE."""
+    """Every figure, of a VAE, an AVB and an AAE, or of VAEs and IWAEs of one and two layers."""
     every = {"experiments": dict(LABELLED)}
     return Study(
         Path("own.yaml"),
@@ -66,16 +125,22 @@ def study() -> Study:
                 f"{method}-run": {
                     "method": method,
                     "dataset": "four_points",
+                    "objective": {},
                     "training": {"phases": dict.fromkeys(phases)},
                 }
                 for method, phases in PHASES.items()
-            },
+            }
+            | {name: iwae_of(*settings) for name, settings in IWAES.items()},
             "tables": {},
             "figures": {
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,
                 "avb-theory": {"experiments": {"AVB": "avb-run"}},
+                "iwae-bounds": {"experiments": dict(BOUNDED)},
+                "iwae-posteriors": {"experiments": dict(PLANES)},
+                "iwae-samples": {"experiments": dict(PLANES)},
+                "iwae-units": {"experiments": dict(BOUNDED)},
                 "reconstructions": every,
                 "training-curves": every,
             },
@@ -95,6 +160,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_json(
             run / "metrics.json", {"metrics": {name: {"replicas": [0.25, 9.0]} for name in names}}
         )
+    for name, (_, _, latent) in IWAES.items():
+        write_npz(folder / "runs" / name / "arrays.npz", iwae_arrays_of(latent))
     processed = folder / "processed"
     prepare(
         "four_points",

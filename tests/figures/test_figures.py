@@ -21,7 +21,7 @@ from aebayes.figures.sources import Sources
 from aebayes.figures.theory import cell_mass, show_map
 from aebayes.files import read_json, read_npz, write_json, write_npz, write_text
 
-METHODS = ("vae", "avb", "aae", "avb_restricted")
+METHODS = ("vae", "iwae", "avb", "aae", "avb_restricted")
 
 
 def drawn(name: str, sources: dict[str, Sources]) -> Figure:
@@ -112,7 +112,7 @@ def test_figures_say_their_study_on_their_face(
 def test_the_restricted_avb_has_the_aaes_colour() -> None:
     assert style.method_colour("avb_restricted") == style.method_colour("aae")
     colours = {style.method_colour(method) for method in METHODS}
-    assert len(colours) == 3
+    assert len(colours) == 4
     assert style.BLACK not in colours
 
 

@@ -1,4 +1,4 @@
-"""A study of four points with hand-made metrics: numbers whose differences are known."""
+"""A study of every table with hand-made metrics: numbers whose differences are known."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +10,7 @@ from aebayes.files import write_json
 
 EXACT = {"kind": "exact", "grid": 100, "codes": 100}
 SAMPLED = {"kind": "sampled", "importance_samples": 5000}
+PRUNED = {**SAMPLED, "pruned_images": 1000}
 
 
 def experiment(method: str, dataset: str = "four_points", evaluation: dict = EXACT) -> dict:
@@ -19,7 +20,8 @@ def experiment(method: str, dataset: str = "four_points", evaluation: dict = EXA
 
 @pytest.fixture
 def study() -> Study:
-    """VAE, AVB and AAE on the four points, and a VAE on MNIST."""
+    """VAE, AVB and AAE on the four points, a VAE on MNIST; VAEs and IWAEs on MNIST and OMNIGLOT."""
+    switched = {**experiment("iwae", "mnist", PRUNED), "start_from": "vae-1-mnist"}
     return Study(
         Path("own.yaml"),
         "own",
@@ -27,16 +29,34 @@ def study() -> Study:
             "datasets": {
                 "four_points": {"binarisation": "none"},
                 "mnist": {"binarisation": "dynamic"},
+                "omniglot_drawings": {"binarisation": "dynamic"},
             },
             "experiments": {
                 "vae": experiment("vae"),
                 "avb": experiment("avb"),
                 "aae": experiment("avb_restricted"),
                 "vae-mnist": experiment("vae", "mnist", SAMPLED),
+                "vae-1-mnist": experiment("iwae", "mnist", PRUNED),
+                "iwae-50-mnist-2l": experiment("iwae", "mnist", PRUNED),
+                "vae-1-omniglot": experiment("iwae", "omniglot_drawings", PRUNED),
+                "vae-1-then-iwae-50-mnist": switched,
             },
             "tables": {
                 "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},
                 "image-likelihoods": {"experiments": {"VAE, IWAE nets": "vae-mnist"}},
+                "iwae-table-1": {
+                    "experiments": {
+                        "MNIST, 1 layer, VAE, k = 1": "vae-1-mnist",
+                        "MNIST, 2 layers, IWAE, k = 50": "iwae-50-mnist-2l",
+                        "OMNIGLOT, 1 layer, VAE, k = 1": "vae-1-omniglot",
+                    }
+                },
+                "iwae-table-2": {
+                    "experiments": {
+                        "VAE, k = 1": "vae-1-mnist",
+                        "continued as IWAE, k = 50": "vae-1-then-iwae-50-mnist",
+                    }
+                },
             },
             "figures": {},
         },

@@ -26,6 +26,79 @@ AVB_TABLE_1 = {
     },
 }
 
+NLL, UNITS, UNITS_2 = (
+    "−log p(x), k importance samples",
+    "active units",
+    "active units, second layer",
+)
+OBJECTIVES = ("VAE, k = 1", "VAE, k = 5", "VAE, k = 50", "IWAE, k = 5", "IWAE, k = 50")
+# −log p(x), and active units by layer, in the order of OBJECTIVES.
+IWAE_TABLE_1 = {
+    "MNIST, 1 layer": ((86.76, 86.47, 86.35, 85.54, 84.78), (19, 20, 20, 22, 25)),
+    "MNIST, 2 layers": (
+        (85.33, 85.01, 84.78, 83.89, 82.90),
+        (16, 17, 17, 21, 26),
+        (5, 5, 5, 5, 7),
+    ),
+    "OMNIGLOT, 1 layer": ((108.11, 107.62, 107.80, 106.12, 104.67), (28, 28, 28, 34, 41)),
+    "OMNIGLOT, 2 layers": (
+        (107.58, 106.31, 106.30, 104.79, 103.38),
+        (28, 30, 30, 38, 44),
+        (4, 5, 5, 6, 7),
+    ),
+}
+IWAE_TABLE_2 = {
+    "VAE, k = 1": (86.76, 19),
+    "continued as IWAE, k = 50": (84.88, 22),
+    "IWAE, k = 50": (84.78, 25),
+    "continued as VAE, k = 1": (86.02, 23),
+}
+
+
+@pytest.mark.parametrize("dataset", ["mnist", "omniglot"])
+def test_iwae_table_1_is_complete(dataset: str) -> None:
+    found = {
+        (entry["row"], entry["column"]): entry["value"]
+        for entry in load_published().values
+        if (entry["paper"], entry["table"], entry["dataset"]) == ("iwae", "Table 1", dataset)
+    }
+    expected = {
+        (f"{cells}, {objective}", column): value
+        for cells, numbers in IWAE_TABLE_1.items()
+        if cells.startswith(dataset.upper())
+        for column, values in zip((NLL, UNITS, UNITS_2), numbers, strict=False)
+        for objective, value in zip(OBJECTIVES, values, strict=True)
+    }
+    if dataset == "mnist":
+        expected["VAE, IWAE nets", NLL] = 86.76
+    assert found == expected
+
+
+def test_iwae_table_2_is_complete() -> None:
+    values = load_published()
+    for row, numbers in IWAE_TABLE_2.items():
+        found = [values.find("iwae", row, column, "mnist", "dynamic") for column in (NLL, UNITS)]
+        assert tuple(published.value for published in found) == numbers
+        assert all("Table 2 (recalled)" in published.source for published in found)
+
+
+def test_omniglots_values_stand_beside_other_drawings_but_are_not_compared() -> None:
+    values = load_published()
+    row = "OMNIGLOT, 2 layers, IWAE, k = 50"
+    own = values.find("iwae", row, NLL, "omniglot", "dynamic")
+    other = values.find("iwae", row, NLL, "omniglot_drawings", "dynamic")
+    assert own.value == other.value == 103.38
+    assert not own.incomparable
+    assert "chardata.mat" in other.incomparable
+    assert values.find("iwae", row, NLL, "omniglot_drawings", "none") is None
+    assert values.find("iwae", row, NLL, "mnist", "dynamic") is None
+
+
+def test_no_value_of_iwae_claims_to_have_been_read() -> None:
+    entries = [entry for entry in load_published().values if entry["paper"] == "iwae"]
+    assert {entry["evidence"] for entry in entries} == {"recalled"}
+    assert all(entry["note"] for entry in entries)
+
 
 @pytest.mark.parametrize(("paper", "evidence"), [("avb-v1", "read"), ("avb-published", "recalled")])
 def test_both_versions_of_avb_table_1_are_complete(paper: str, evidence: str) -> None:

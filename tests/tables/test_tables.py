@@ -1,11 +1,11 @@
 """Tables: every cell says what it holds, or why it holds nothing."""
 
-import csv
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cells import cells_of
 
 from aebayes.config import Study
 from aebayes.errors import AebayesError
@@ -13,16 +13,6 @@ from aebayes.files import write_json, write_text
 from aebayes.tables import TABLES, inputs, make_table
 
 POSTERIOR_KL = "KL(q(z|x), p(z|x))"
-
-
-def cells_of(name: str, study: Study, folder: Path) -> dict[tuple[str, str], dict[str, str]]:
-    """Make a table; its CSV by row and column."""
-    make_table(name, study, folder / "runs", folder / "tables")
-    with (folder / "tables" / f"{name}.csv").open(newline="") as file:
-        lines = list(csv.DictReader(file))
-    cells = {(line["row"], line["column"]): line for line in lines}
-    assert len(cells) == len(lines)
-    return cells
 
 
 @pytest.mark.usefixtures("four_points")

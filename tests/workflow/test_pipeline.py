@@ -1,6 +1,7 @@
 """What Snakemake's and DVC's users rely on, on a real run of a small study."""
 
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,8 @@ import time
 import pytest
 import tiny
 from projects import TOOLS, Project, make_project, study
+
+from aebayes.files import sha256
 
 NOTHING = "Nothing to be done"
 
@@ -47,7 +50,18 @@ def test_one_core_and_a_kill_in_the_middle_give_the_same_bytes_as_eight(finished
     expected, found = finished.results(), project.results()
     assert expected.keys() == found.keys()
     assert [name for name in expected if expected[name] != found[name]] == []
-    assert sum(name.endswith(".safetensors") for name in expected) == 4
+    assert sum(name.endswith("/checkpoint.safetensors") for name in expected) == 6
+    assert sum(name.endswith("/optimiser.safetensors") for name in expected) == 6
+
+
+def test_experiment_that_starts_from_another_waits_for_it_and_says_from_what(finished):
+    runs = finished.folder / "results/tiny/runs"
+    start = json.loads((runs / "after-digits/training.json").read_text())["started_from_sha256"]
+    assert start == sha256(runs / "before-digits/checkpoint.safetensors")
+    done = finished.snakemake(
+        "results/tiny/runs/after-digits/metrics.json", "--dry-run", "--forcerun", "train"
+    )
+    assert "before-digits" in done.stdout + done.stderr
 
 
 def test_finished_study_has_nothing_left_to_do(finished):

@@ -26,8 +26,8 @@ CODE = {
         *("networks", "evaluation", "data/dataset.py"),
         *("methods/base.py", "methods/make.py", "methods/{method}.py"),
     ),
-    "table": ("files.py", "tables"),
-    "figure": ("files.py", "figures", "data/dataset.py"),
+    "table": ("files.py", "labels.py", "tables"),
+    "figure": ("files.py", "labels.py", "figures", "data/dataset.py"),
     "version": ("version.py",),
 }
 

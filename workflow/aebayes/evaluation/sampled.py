@@ -12,6 +12,7 @@ from tqdm import tqdm
 from aebayes.compilation import compiled
 from aebayes.evaluation.likelihood import ImportanceSums, importance_sums, round_numbers
 from aebayes.evaluation.metrics import NATS, Metric
+from aebayes.evaluation.posteriors import posterior_arrays
 from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
 from aebayes.evaluation.units import active_units, unit_variances, without_inactive
 from aebayes.methods.base import Method
@@ -27,6 +28,8 @@ IMAGES_AT_ONCE = {True: 20, False: 100}
 CODES_IMAGES_AT_ONCE = 100
 CODES = 16
 FIGURE_IMAGES = 64
+# Codes of which the figure of posteriors draws one, whatever k the model was trained with.
+RESAMPLED = 50
 
 
 @torch.no_grad()
@@ -74,6 +77,8 @@ def sampled_metrics(
             metrics["pruning_cost"] = over_images(change)
             pruned = nll.mean(1) + change.mean(1)
             metrics["nll_pruned"] = Metric.of(pruned)
+        if model.layers == [2]:
+            arrays |= posterior_arrays(method, x, RESAMPLED, streams)
     return metrics, arrays | figure_arrays(method, x, streams)
 
 

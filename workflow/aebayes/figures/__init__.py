@@ -33,6 +33,10 @@ FIGURES: dict[str, Figure] = {
     "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
     "avb-figure-4": Figure("images:draw_samples", "experiments", True),
     "avb-theory": Figure("theory:draw_theory", "experiments", True),
+    "iwae-bounds": Figure("bounds:draw_bounds", "experiments", False),
+    "iwae-posteriors": Figure("posteriors:draw_posteriors", "experiments", True),
+    "iwae-samples": Figure("images:draw_samples_in_rows", "experiments", True),
+    "iwae-units": Figure("units:draw_units", "experiments", False),
     "reconstructions": Figure("images:draw_reconstructions", "experiments", True),
     "training-curves": Figure("curves:draw_curves", "experiments", False),
 }

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from aebayes.data.dataset import Dataset
+from aebayes.figures.groups import groups_of
 from aebayes.figures.sources import Sources
 from aebayes.figures.style import (
     BLACK,
@@ -67,6 +68,32 @@ def draw_samples(sources: Sources) -> Figure:
         show_grid(axes, as_images(images[: GRID_SIDE**2], dataset), GRID_SIDE)
     for axes in places[len(panels) :]:
         axes.remove()
+    return figure
+
+
+def draw_samples_in_rows(sources: Sources) -> Figure:
+    """A row a dataset and depth: images of the data, then every experiment's random samples."""
+    groups = groups_of(sources.experiments())
+    columns = 1 + max(len(group.lines) for group in groups)
+    figure = new_figure(len(groups) * (COLUMN / columns + 0.14) + 0.14)
+    grid = figure.subplots(len(groups), columns, squeeze=False)
+    for row, group in zip(grid, groups, strict=True):
+        dataset = sources.dataset(group.dataset)
+        images, _ = dataset.split("train")
+        # From the whole split: one that is sorted begins with images that are much alike.
+        spread = np.linspace(0, len(images) - 1, GRID_SIDE**2).astype(int)
+        panels = [("data", BLACK, images[spread] / dataset.scale)]
+        for label, shown in group.lines.items():
+            (samples,) = shown.arrays("samples", X=dataset.pixels)
+            panels.append((label, method_colour(shown.method), samples))
+        for axes, (title, colour, images) in zip(row, panels, strict=False):
+            axes.set_title(title, color=colour)
+            show_grid(axes, as_images(images[: GRID_SIDE**2], dataset), GRID_SIDE)
+        for axes in row[len(panels) :]:
+            axes.remove()
+        depth = f"\n{group.layers} layer{'s' * (group.layers > 1)}"
+        several = [other.dataset for other in groups].count(group.dataset) > 1
+        row[0].set_ylabel(dataset.name + depth * several)
     return figure
 
 

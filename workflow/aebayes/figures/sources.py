@@ -12,12 +12,21 @@ from aebayes.data.dataset import Dataset, load
 from aebayes.errors import AebayesError
 from aebayes.files import read_json, read_npz, refuse_unreadable
 
-# By array of arrays.npz: R replicas, S codes, B data points, n images, X pixels, G cells a side.
+# By array of arrays.npz: R replicas, S codes, B data points, n images, X pixels, G cells or points
+# a side, K numbers of samples, Z latent units of a layer.
 SHAPES = {
     "codes": ("R", "S", "B", 2),
     **dict.fromkeys(("samples", "images", "reconstructions"), ("n", "X")),
     "theory_axis": ("G",),
     **dict.fromkeys(("theory_t", "theory_log_ratio", "theory_pmi"), ("R", "B", "G", "G")),
+    "bounds_k": ("K",),
+    **dict.fromkeys(("bounds", "bounds_error"), ("R", "K")),
+    **dict.fromkeys(("unit_variances", "unit_variances_2"), ("R", "Z")),
+    "posterior_k": (1,),
+    "posterior_images": ("n", "X"),
+    "posterior_axes": ("n", 2, "G"),
+    **dict.fromkeys([f"posterior_log_{of}" for of in ("p", "q", "q_iw")], ("n", "G", "G")),
+    **dict.fromkeys([f"posterior_kl_{of}" for of in ("q", "q_iw")], ("n",)),
 }
 
 
@@ -27,14 +36,38 @@ class Shown:
 
     Args:
         label: as the study's figure names it.
+        name: as the study names it.
+        settings: the experiment's, as the study has them.
         folder: of the run's files.
     """
 
     label: str
     name: str
-    method: str
-    dataset: str
+    settings: dict
     folder: Path
+
+    @property
+    def dataset(self) -> str:
+        """The dataset it is trained on."""
+        return self.settings["dataset"]
+
+    @property
+    def method(self) -> str:
+        """The method, where the IWAE's code with the plain average is the paper's VAE."""
+        method = self.settings["method"]
+        average = method == "iwae" and self.settings["objective"]["weighting"] == "average"
+        return "vae" if average else method
+
+    @property
+    def samples(self) -> int | None:
+        """k, the samples of z in its bound; None if that is no setting of its method."""
+        return self.settings["objective"].get("samples")
+
+    @property
+    def layers(self) -> int:
+        """How many stochastic layers it has."""
+        latent = self.settings["model"]["latent"]
+        return 1 if isinstance(latent, int) else len(latent)
 
     @property
     def again(self) -> str:
@@ -64,6 +97,19 @@ class Shown:
             if problem:
                 raise AebayesError(f"{path}: array {name!r} {problem}", self.again)
         return [content[name] for name in names]
+
+    def finite(self, *names: str, **sizes: int) -> list[np.ndarray]:
+        """Arrays as `arrays` gives them, all of whose numbers are finite.
+
+        Raises:
+            AebayesError: as `arrays`, or a number is not.
+        """
+        arrays = self.arrays(*names, **sizes)
+        for name, array in zip(names, arrays, strict=True):
+            if not np.isfinite(array).all():
+                path = self.folder / "arrays.npz"
+                raise AebayesError(f"{path}: array {name!r} is not finite", self.again)
+        return arrays
 
     def metric(self, name: str, replica: int) -> float:
         """One replica's metric.
@@ -141,9 +187,7 @@ class Sources:
         shown = []
         for label, name in self.study.content["figures"][self.name]["experiments"].items():
             experiment = self.study.experiment(name)
-            shown.append(
-                Shown(label, name, experiment["method"], experiment["dataset"], self.runs / name)
-            )
+            shown.append(Shown(label, name, experiment, self.runs / name))
         return shown
 
     def only_experiment(self) -> Shown:

@@ -26,10 +26,19 @@ FONT = 7.0  # points, as printed: figures are made at the size they are printed 
 
 BLACK, GREY, PALE = "#000000", "#6e6e6e", "#d0d0d0"
 AAE = "#009e73"
-METHOD_COLOURS = {"vae": "#0072b2", "avb": "#d55e00", "aae": AAE, "avb_restricted": AAE}
+METHOD_COLOURS = {
+    "vae": "#0072b2",
+    "iwae": "#cc79a7",
+    "avb": "#d55e00",
+    "aae": AAE,
+    "avb_restricted": AAE,
+}
+# Of experiments with rising numbers of samples, where the colour tells their methods.
+DASHES = ((0, (1, 1.3)), (0, (4, 1.6)), "-")
 POINT_COLOURS = ("#e69f00", "#56b4e9", "#cc79a7", "#2b2b2b")
 AGREEMENT = "#d55e00"
 DIVERGING = "RdBu_r"
+DENSITY = "Oranges"
 
 POCKET_DATA = {"four_points", "digits"}
 PAPER_SIZED = {"overnight", "paper"}  # studies whose four points are trained as the paper's were

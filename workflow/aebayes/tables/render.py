@@ -3,11 +3,11 @@
 import csv
 import io
 from collections.abc import Sequence
-from os.path import commonprefix
 
 from aebayes.config import Study
+from aebayes.labels import common_parts
 from aebayes.tables.published import PublishedValues
-from aebayes.tables.table import Cell, Quantity, Table
+from aebayes.tables.table import UNITS, Cell, Quantity, Table
 
 COLUMNS = (
     "table",
@@ -112,7 +112,9 @@ class Layout:
         ours = cell.ours
         if ours.mean is None:
             return f"not run {self.number(ours.reason)}"
-        decimals = self.decimals(cell.quantity)[0]
+        # One replica's count is whole.
+        whole = ours.replicas == 1 and cell.quantity.unit == UNITS
+        decimals = 0 if whole else self.decimals(cell.quantity)[0]
         mean = signed(ours.mean, decimals, cell.quantity.over is not None)
         if ours.sd is not None:
             return f"{mean} ± {ours.sd:.{decimals}f}"
@@ -152,10 +154,10 @@ class Layout:
             experiment = self.study.experiment(name)
             dynamic = ", dynamic binarisation" * (experiment["binarisation"] == "dynamic")
             datasets.setdefault(experiment["dataset"] + dynamic, []).append(label)
-        told = [
-            f"{dataset} ({common_name(labels)})" if len(datasets) > 1 else dataset
-            for dataset, labels in datasets.items()
-        ]
+        told = list(datasets)
+        if len(datasets) > 1:
+            of = [common_parts(labels) or "; ".join(labels) for labels in datasets.values()]
+            told = [f"{dataset} ({rows})" for dataset, rows in zip(datasets, of, strict=True)]
         replicas = sorted({cell.ours.replicas for cell in self.cells.values()} - {0})
         units = dict.fromkeys(quantity.unit for quantity in self.table.quantities)
         sentences = [
@@ -225,12 +227,6 @@ class Layout:
         return lines
 
 
-def common_name(labels: Sequence[str]) -> str:
-    """What labels made of parts have in common at their beginning; if nothing, all of them."""
-    common = commonprefix([label.split(", ") for label in labels])
-    return ", ".join(common) if common else "; ".join(labels)
-
-
 def in_brackets(value: str, more: str) -> str:
     """A value and, in brackets, more about it."""
     return f"{value} ({more})" if more else value
@@ -240,14 +236,19 @@ def to_markdown(layout: Layout, values: PublishedValues) -> str:
     """The table with its caption, notes and definitions."""
     lines = [f"**{layout.name}.** " + " ".join(layout.caption()), ""]
     rows = markdown_long(layout) if layout.table.long else markdown_wide(layout)
-    rows.insert(1, ["---"] * len(rows[0]))
-    lines += ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    lines += [markdown_line(rows[0]), "|---" * len(rows[0]) + "|", *map(markdown_line, rows[1:])]
     lines.append("")
     lines += [f"[{number}] {note}  " for number, note in enumerate(layout.notes, 1)]
     lines.append("")
     lines += [f"- *{quantity.name}*: {note}" for quantity, note in layout.definitions()]
     lines += [f"- {line}" for line in layout.elsewhere(values)]
     return "\n".join(lines) + "\n"
+
+
+def markdown_line(cells: Sequence[str]) -> str:
+    """A line of a table."""
+    escaped = [cell.replace("|", r"\|") for cell in cells]
+    return "|" + "|".join(f" {cell} " if cell else " " for cell in escaped) + "|"
 
 
 def markdown_wide(layout: Layout) -> list[list[str]]:
@@ -285,7 +286,7 @@ def to_tex(layout: Layout, values: PublishedValues) -> str:
     lines = [r"\begin{table}", r"\centering", rf"\caption{{{tex(' '.join(layout.caption()))}}}"]
     lines += [
         rf"\label{{tab:{layout.name}}}",
-        r"\footnotesize",
+        r"\scriptsize\setlength{\tabcolsep}{3pt}" if layout.table.long else r"\footnotesize",
         rf"\begin{{tabular}}{{l{'r' * (len(head[0]) - 1)}}}",
     ]
     lines += [r"\toprule", *map(tex_line, head), r"\midrule", *map(tex_line, body)]
@@ -328,7 +329,7 @@ def tex_long(layout: Layout) -> tuple[list[list[str]], list[list[str]]]:
         columns.append("ours")
         if layout.has_published(quantity):
             names.append("")
-            columns.append("published (difference)")
+            columns.append("published (diff.)")
     return [names, columns], [list(map(tex, line)) for line in layout.long_lines()]
 
 

@@ -10,6 +10,7 @@ from aebayes.tables.published import Published, PublishedValues
 
 OPTIMUM = "optimum"
 START = "start_from"
+UNITS = "units"
 
 
 @dataclass(frozen=True)
