@@ -26,4 +26,8 @@ def compiler_found() -> bool:
 
 def compiled(function: Callable, wanted: bool) -> Callable:
     """The function, compiled for the shapes it is called with if that is wanted and possible."""
-    return torch.compile(function, dynamic=False) if wanted and compiler_found() else function
+    if not wanted or not compiler_found():
+        return function
+    # It warns that a machine without a GPU has none.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    return torch.compile(function, dynamic=False)
