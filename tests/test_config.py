@@ -141,7 +141,7 @@ def refused(folder: Path, content: dict) -> str:
         (f"{AVB}.model.encoder.noise", 0, "takes at least 1, not 0"),
         (f"{VAE}.model.encoder.noise", 3, "only the noise encoder takes it"),
         (f"{VAE}.training.phases.bound.momentum", 0.9, "only sgd takes it"),
-        (f"{VAE}.training.phases.bound", SGD | {"betas": [0.5, 0.9]}, "only adam takes it"),
+        (f"{VAE}.training.phases.bound", SGD | {"betas": [0.5, 0.9]}, "only adam and soap take it"),
         (f"{VAE}.adversary", tiny.LAYERS, "VAE and IWAE have none"),
         (f"{VAE}.evaluation.kind", "exakt", "takes one of exact, sampled, not 'exakt'"),
         (f"{VAE}.evaluation.grid", 10, "takes at least 50, not 10"),
@@ -191,7 +191,7 @@ def test_training_takes_either_steps_or_epochs(tmp_path):
         (f"{AVB}.adversary.features", "missing; avb's T(x, z) needs it"),
         (f"{AVB}.model.encoder.noise", "missing; the noise encoder needs it"),
         (f"{AVB}.training.phases.adversary", "missing"),
-        (f"{AVB}.training.phases.bound.betas", "missing; adam needs it"),
+        (f"{AVB}.training.phases.bound.betas", "missing; adam and soap need it"),
     ],
 )
 def test_missing_key_is_named_with_its_path(tmp_path, path, said):

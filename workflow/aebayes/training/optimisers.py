@@ -6,6 +6,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from aebayes.training.soap import SOAP
+
 Schedule = Callable[[float], float]
 
 
@@ -40,7 +42,14 @@ SCHEDULES: dict[str, Schedule] = {
 
 
 def make_optimiser(parameters: list[nn.Parameter], settings: dict) -> torch.optim.Optimizer:
-    """The optimiser that a phase's settings name; elementwise, so replicas never mix."""
+    """The optimiser that a phase's settings name; in none of them do replicas mix."""
+    if settings["optimiser"] == "soap":
+        return SOAP(
+            parameters,
+            lr=settings["learning_rate"],
+            betas=tuple(settings["betas"]),
+            eps=settings["epsilon"],
+        )
     if settings["optimiser"] == "adam":
         return torch.optim.Adam(
             parameters,
