@@ -1,5 +1,6 @@
 import csv
 import json
+import math
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from safetensors.torch import load_file
 from aebayes.compilation import compiler_found
 from aebayes.data.dataset import load
 from aebayes.errors import AebayesError, Interrupted
+from aebayes.evaluation.run import evaluate
 from aebayes.files import sha256
 from aebayes.runs import load_checkpoint
 from aebayes.training.loop import EXIT_TIME_LIMIT, SIGNALS, Interruptions
@@ -310,3 +312,31 @@ def test_compiled_training_ends_near_the_plain_one_and_in_the_same_bytes_each_ti
         torch.testing.assert_close(ends[1][name], tensor, rtol=1e-3, atol=1e-3)
     about = json.loads((tmp_path / "a" / "training.json").read_text())
     assert about["compiled"] is True
+
+
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
+def test_bfloat16_and_compiled_training_reaches_the_likelihood_of_the_plain_float32_path(
+    prepared, tmp_path
+):
+    model = tiny.MODEL | {"latent": 8, "output_bias": "data_mean"}
+    model |= {"decoder": tiny.LAYERS | {"hidden": [32]}}
+    model |= {"encoder": tiny.LAYERS | {"kind": "gaussian", "hidden": [32]}}
+    phases = {"bound": tiny.ADAM | {"learning_rate": 1e-2, "betas": [0.9, 0.999]}}
+    nll = {}
+    for name, fast in {
+        "plain": {"precision": "float32", "compile": False},
+        "fast": {"precision": "bfloat16", "compile": True},
+        "untrained": {"steps": 1},
+    }.items():
+        settings = {"replicas": 4, "batch": 50, "steps": 400, "phases": phases} | fast
+        experiment = tiny.experiment("iwae", "digits", **settings) | {"model": model}
+        experiment |= {"binarisation": "dynamic"}
+        experiment |= {"evaluation": {"kind": "sampled", "importance_samples": 50}}
+        run(prepared, tmp_path / name, experiment)
+        evaluate(experiment, prepared / "digits.npz", tmp_path / name, "cpu")
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())["metrics"]
+        nll[name] = torch.tensor(metrics["nll"]["replicas"])
+    # Each has its own path down; what they reach differs as replicas do.
+    error = math.hypot(nll["plain"].std() / 2, nll["fast"].std() / 2)
+    assert abs(nll["plain"].mean() - nll["fast"].mean()) < 3 * error
+    assert nll["untrained"].mean() - nll["plain"].mean() > 30 * error  # else it would say nothing
