@@ -332,7 +332,7 @@ def test_iwae_may_have_one_layer_or_two_and_either_weighting(tmp_path, changes):
         (TWO_LAYERS | {"model.latent": 4}, "model.latent: the two_layer encoder takes two"),
         ({"model.latent": [4, 3]}, "model.latent: only the two_layer encoder takes two"),
         (TWO_LAYERS | {"model.latent": [4, 3, 2]}, "model.latent: takes an integer"),
-        ({"model.prior": tiny.LAYERS}, "model.prior: only the two_layer encoder takes it"),
+        ({"model.prior": tiny.LAYERS}, "model.prior.activation: only the two_layer encoder takes"),
         (
             TWO_LAYERS | {"model.encoder": {"kind": "two_layer", **tiny.LAYERS}},
             "model.encoder.second: missing; the two_layer encoder needs it",
@@ -367,3 +367,80 @@ def test_only_images_with_intensities_can_be_binarised(name):
     with pytest.raises(AebayesError) as caught:
         check(content, "study", Path("mine.yaml"))
     assert f"datasets.{name}.binarisation: takes none" in caught.value.problem
+
+
+ROLL = {"kind": "swiss_roll", "classes": 10, "radius": 3.0, "turns": 2}
+PRIORS = {
+    "normal": {"kind": "normal", "sd": 5.0},
+    "uniform": {"kind": "uniform", "half_width": 2.0},
+    "petals": {"kind": "petals", "classes": 10, "radius": 3.0, "along": 1.0, "across": 0.2},
+    "swiss_roll": ROLL,
+}
+AAE = "experiments.aae-digits"
+
+
+def with_aae(prior: dict, **changes: object) -> dict:
+    """The tiny study with an AAE on digits under that prior, without importance sampling."""
+    content = tiny.study()
+    content["experiments"]["aae-digits"] = tiny.entry("aae", "digits")
+    aae = content["experiments"]["aae-digits"]
+    aae["model"]["prior"] = prior
+    aae["evaluation"] = {"kind": "sampled"} | changes
+    return content
+
+
+@pytest.mark.parametrize("kind", PRIORS)
+def test_aae_may_have_any_prior(tmp_path, kind):
+    weighed = {"importance_samples": 5} if kind in ("normal", "petals") else {}
+    content = with_aae(PRIORS[kind], **weighed)
+    study = load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    assert study.experiment("aae-digits")["model"]["prior"]["kind"] == kind
+
+
+@pytest.mark.parametrize("kind", ["uniform", "swiss_roll"])
+def test_prior_without_a_density_everywhere_gives_no_importance_weights(tmp_path, kind):
+    said = refused(tmp_path, with_aae(PRIORS[kind], importance_samples=5))
+    assert said.startswith(f"{AAE}.evaluation.importance_samples: this prior has no density")
+
+
+def test_petals_have_no_units_to_prune(tmp_path):
+    content = with_aae(PRIORS["petals"], importance_samples=5, pruned_images=5)
+    said = refused(tmp_path, content)
+    assert said.startswith(f"{AAE}.evaluation.pruned_images: petals have no axes")
+
+
+@pytest.mark.parametrize("kind", ["normal", "petals"])
+def test_prior_with_a_density_wants_importance_samples(tmp_path, kind):
+    said = refused(tmp_path, with_aae(PRIORS[kind]))
+    assert said == f"{AAE}.evaluation.importance_samples: missing"
+
+
+@pytest.mark.parametrize(
+    ("prior", "said"),
+    [
+        ({"kind": "petal"}, "model.prior.kind: takes one of normal, uniform, petals, swiss_roll"),
+        ({"sd": 2.0}, "model.prior.kind: missing"),
+        ({"kind": "normal"}, "model.prior.sd: missing"),
+        ({"kind": "normal", "sd": 0}, "model.prior.sd: takes more than 0"),
+        ({"kind": "normal", "sd": 1.0, "turns": 2}, "model.prior.turns: unknown key"),
+        (ROLL | {"classes": 0}, "model.prior.classes: takes at least 1"),
+    ],
+)
+def test_prior_that_is_not_one_is_named(tmp_path, prior, said):
+    weighed = {} if prior.get("kind") == "swiss_roll" else {"importance_samples": 5}
+    assert refused(tmp_path, with_aae(prior, **weighed)).startswith(f"{AAE}.{said}")
+
+
+def test_petals_and_swiss_roll_lie_in_the_plane(tmp_path):
+    content = with_aae(ROLL)
+    content["experiments"]["aae-digits"]["model"]["latent"] = 3
+    assert refused(tmp_path, content).startswith(f"{AAE}.model.latent: petals and the Swiss roll")
+
+
+def test_bound_needs_a_prior_that_it_can_be_computed_with(tmp_path):
+    content = changed(f"{DIGITS}.model.prior", PRIORS["normal"])
+    assert refused(tmp_path, content).startswith(f"{DIGITS}.model.prior: the analytic KL is to")
+    content = with_iwae(**{"model.prior": ROLL, "evaluation": {"kind": "sampled"}})
+    assert refused(tmp_path, content).startswith(f"{IWAE}.method: VAE and IWAE need a prior")
+    content = changed(f"{AVB}.model.prior", PRIORS["normal"])
+    assert refused(tmp_path, content).startswith(f"{AVB}.model.prior: the exact evaluation takes")

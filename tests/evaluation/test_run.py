@@ -55,6 +55,28 @@ def test_aae_takes_every_kind_of_encoder_and_its_likelihood_is_measured(prepared
     assert read_npz(tmp_path / "arrays.npz")["samples"].shape == (64, 64)
 
 
+@pytest.mark.parametrize(
+    ("prior", "weighed"),
+    [
+        ({"kind": "normal", "sd": 5.0}, True),
+        ({"kind": "petals", "classes": 10, "radius": 3.0, "along": 1.0, "across": 0.3}, True),
+        ({"kind": "uniform", "half_width": 2.0}, False),
+        ({"kind": "swiss_roll", "classes": 10, "radius": 3.0, "turns": 2}, False),
+    ],
+)
+@pytest.mark.parametrize("kind", ["gaussian", "deterministic"])
+def test_aae_takes_every_prior(prepared, tmp_path, prior, weighed, kind):
+    experiment = tiny.experiment("aae", "digits") | {"binarisation": "dynamic"}
+    encoder = {"kind": kind, "hidden": [8], "activation": "tanh"}
+    experiment["model"] |= {"encoder": encoder, "prior": prior}
+    experiment["evaluation"] = {"kind": "sampled"} | ({"importance_samples": 5} if weighed else {})
+    metrics = evaluated(prepared, tmp_path, experiment)
+    assert ("nll" in metrics) == weighed
+    assert ("elbo" in metrics) == (kind == "gaussian" and prior["kind"] != "swiss_roll")
+    assert metrics["reconstruction"]["mean"] > 0
+    assert read_npz(tmp_path / "arrays.npz")["samples"].shape == (64, 64)
+
+
 def shown_and_truth(prepared, folder, binarisation):
     """The images that an evaluation of digits looked at, and the test split's: (n, X) each."""
     experiment = tiny.experiment("vae", "digits", steps=1) | {"binarisation": binarisation}

@@ -112,7 +112,7 @@ def knn_posterior_kl(model: AutoEncoder, x: Tensor, codes: Tensor, log_px: Tenso
 def prior_kl(codes: Tensor, streams: Streams) -> list[float]:
     """KL(q(z) ‖ p(z)) by k-NN, q(z) the codes (R, S, B, Z) of all images together: (R,) nats."""
     aggregated = codes.flatten(1, 2)
-    prior = streams.normal(*aggregated.shape[1:])
+    prior = streams.normal(*aggregated.shape[1:])  # the exact evaluation knows no other
     return [knn_kl(q.numpy(), p.numpy()) for q, p in zip(aggregated, prior, strict=True)]
 
 

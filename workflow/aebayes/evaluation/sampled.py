@@ -46,24 +46,22 @@ def sampled_metrics(
     Args:
         x: test images in [0, 1], binarised already if the data are, (R, N, X).
         train: all training images likewise, some at a time, (R, B, X).
-        settings: `importance_samples`, k of the likelihood bound; `pruned_images`, for how many
-            test images it is computed without inactive units, too.
+        settings: `importance_samples`, k of the likelihood bound, not computed if absent;
+            `pruned_images`, for how many test images it is computed without inactive units, too.
     """
     model = method.model
-    ks = round_numbers(settings["importance_samples"])
-    at_once = IMAGES_AT_ONCE[model.encoder.has_density]
-    sums = sums_over(x.split(at_once, 1), proposals_for(model, streams, compile), ks, streams)
-    nll = -sums.bounds[-1]
-    metrics = {
-        "nll": over_images(nll),
-        "effective_samples": over_images(sums.effective_samples, "samples/image"),
-    }
-    bounds = [over_images(bound) for bound in sums.bounds]
-    arrays = {
-        "bounds_k": sums.ks.cpu().numpy(),
-        "bounds": np.array([bound.replicas for bound in bounds]).T,
-        "bounds_error": np.array([bound.standard_error for bound in bounds]).T,
-    }
+    metrics, arrays = {}, {}
+    if "importance_samples" in settings:
+        ks = round_numbers(settings["importance_samples"])
+        at_once = IMAGES_AT_ONCE[model.encoder.has_density]
+        sums = sums_over(x.split(at_once, 1), proposals_for(model, streams, compile), ks, streams)
+        nll = -sums.bounds[-1]
+        metrics["nll"] = over_images(nll)
+        metrics["effective_samples"] = over_images(sums.effective_samples, "samples/image")
+        bounds = [over_images(bound) for bound in sums.bounds]
+        arrays["bounds_k"] = sums.ks.cpu().numpy()
+        arrays["bounds"] = np.array([bound.replicas for bound in bounds]).T
+        arrays["bounds_error"] = np.array([bound.standard_error for bound in bounds]).T
     metrics |= code_metrics(method, x, streams)
     if model.encoder.has_density:
         variances = unit_variances(model, train, streams)
@@ -77,7 +75,7 @@ def sampled_metrics(
             metrics["pruning_cost"] = over_images(change)
             pruned = nll.mean(1) + change.mean(1)
             metrics["nll_pruned"] = Metric.of(pruned)
-        if model.layers == [2]:
+        if model.layers == [2] and "importance_samples" in settings:
             arrays |= posterior_arrays(method, x, RESAMPLED, streams)
     return metrics, arrays | figure_arrays(method, x, streams)
 
@@ -144,23 +142,29 @@ def code_metrics(method: Method, x: Tensor, streams: Streams) -> dict[str, Metri
     parts = [reconstruct(method, images, streams) for images in x.split(CODES_IMAGES_AT_ONCE, 1)]
     expected, elbo = (torch.cat(part, 1) for part in zip(*parts, strict=True))
     metrics = {"reconstruction": over_images(-expected)}
-    if method.model.encoder.has_density:
+    if has_bound(method.model):
         metrics["elbo"] = over_images(elbo)
     elif method.estimates_log_ratio:
         metrics["elbo_adversary"] = over_images(elbo)
     return metrics
 
 
+def has_bound(model: AutoEncoder) -> bool:
+    """Whether both densities of the ELBO's log ratio can be evaluated."""
+    return model.encoder.has_density and model.prior.has_density
+
+
 def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
     """E_q log p(x|z), and the ELBO: both (R, B).
 
-    Where q has a density the ELBO is its Monte Carlo estimate; with an adversary that estimates
-    log q(z|x) − log p(z), that estimate takes the place of the truth; otherwise it is NaN.
+    Where q and p(z) have densities the ELBO is its Monte Carlo estimate; with an adversary that
+    estimates log q(z|x) − log p(z), that estimate takes the place of the truth; otherwise it is
+    NaN.
     """
     model = method.model
     codes = torch.stack([model.encode(x, streams) for _ in range(CODES)], 1)  # (R, S, B, Z)
     log_likelihood = model.log_likelihood(x, codes)  # (R, S, B)
-    if model.encoder.has_density:
+    if has_bound(model):
         log_ratio = model.encoder.posterior(x).log_prob(codes) - model.log_prior(codes)
     elif method.estimates_log_ratio:
         log_ratio = method.adversary(x, codes)

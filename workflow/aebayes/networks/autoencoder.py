@@ -7,7 +7,7 @@ from aebayes.networks.encoders import ENCODERS
 from aebayes.networks.layers import MLP
 from aebayes.networks.likelihoods import make_likelihood
 from aebayes.networks.normal import aligned
-from aebayes.networks.priors import StandardNormal, TwoLayerPrior
+from aebayes.networks.priors import make_prior
 from aebayes.streams import Streams
 
 # IWAE's code clips the training mean to this range before taking its logit.
@@ -28,10 +28,8 @@ class AutoEncoder(nn.Module):
         super().__init__()
         latent, encoder, decoder = settings["latent"], settings["encoder"], settings["decoder"]
         self.encoder = ENCODERS[encoder["kind"]](replicas, inputs, latent, encoder)
-        if isinstance(latent, int):
-            self.prior, self.layers = StandardNormal(latent), [latent]
-        else:
-            self.prior, self.layers = TwoLayerPrior(replicas, latent, settings["prior"]), latent
+        self.prior = make_prior(latent, settings.get("prior"), replicas)
+        self.layers = latent if isinstance(latent, list) else [latent]
         sizes = [self.layers[0], *decoder["hidden"], inputs]
         self.decoder = MLP(replicas, sizes, decoder["activation"])
         self.likelihood = make_likelihood(settings)

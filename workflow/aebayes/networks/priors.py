@@ -1,4 +1,9 @@
-"""p(z): the standard normal, and IWAE's two stochastic layers."""
+"""p(z): normal, IWAE's two stochastic layers, and the AAE's shapes: petals, Swiss roll, uniform.
+
+A prior with classes can be drawn from class by class, as the AAE's section 2.3 needs.
+"""
+
+import math
 
 import torch
 from torch import Tensor, nn
@@ -8,20 +13,131 @@ from aebayes.networks.normal import DiagonalNormal, log_standard_normal
 from aebayes.streams import Streams
 
 
-class StandardNormal(nn.Module):
-    """p(z) = N(0, I)."""
+class Normal(nn.Module):
+    """p(z) = N(0, sd² I)."""
 
-    def __init__(self, latent: int):
+    has_density = True
+
+    def __init__(self, latent: int, sd: float = 1.0):
         super().__init__()
         self.latent = latent
+        self.sd = sd
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) in nats: (R, ..., Z) -> (R, ...)."""
-        return log_standard_normal(z)
+        return log_standard_normal(z / self.sd) - self.latent * math.log(self.sd)
 
     def sample(self, streams: Streams, *shape: int) -> Tensor:
         """Draws: (R, *shape, Z)."""
-        return streams.normal(*shape, self.latent)
+        return self.sd * streams.normal(*shape, self.latent)
+
+
+class Uniform(nn.Module):
+    """p(z) uniform over a cube, from −half_width to half_width along each axis."""
+
+    has_density = True
+
+    def __init__(self, latent: int, half_width: float):
+        super().__init__()
+        self.latent = latent
+        self.half_width = half_width
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats, −inf outside: (R, ..., Z) -> (R, ...)."""
+        inside = (z.abs() <= self.half_width).all(-1)
+        density = -self.latent * math.log(2 * self.half_width)
+        return torch.where(inside, density, -torch.inf)
+
+    def sample(self, streams: Streams, *shape: int) -> Tensor:
+        """Draws: (R, *shape, Z)."""
+        return self.half_width * (2 * streams.uniform(*shape, self.latent) - 1)
+
+
+class ClassPrior(nn.Module):
+    """A prior over the plane that is made of as many equally likely parts as there are classes."""
+
+    latent = 2
+
+    def __init__(self, classes: int):
+        super().__init__()
+        self.classes = classes
+
+    def sample(self, streams: Streams, *shape: int) -> Tensor:
+        """Draws: (R, *shape, 2)."""
+        labels = (self.classes * streams.uniform(*shape)).long().clamp(max=self.classes - 1)
+        return self.sample_class(labels, streams)
+
+    def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
+        """A draw from the part of each label, 0 … classes − 1: (R, ...) -> (R, ..., 2)."""
+        raise NotImplementedError
+
+
+class Petals(ClassPrior):
+    """An even mixture of 2-D Gaussians around the origin, each elongated towards it.
+
+    Makhzani et al. 2015, section 2.3 and figure 4A, which shows ten; it does not give their sizes.
+
+    Args:
+        radius: distance of the means from the origin.
+        along: standard deviation in the direction of the radius.
+        across: and at right angles to it.
+    """
+
+    has_density = True
+
+    def __init__(self, classes: int, radius: float, along: float, across: float):
+        super().__init__(classes)
+        self.radius, self.along, self.across = radius, along, across
+
+    def axes(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Unit vectors along and across each class's radius: two of (classes, 2)."""
+        angles = torch.arange(self.classes, device=device) * (2 * math.pi / self.classes)
+        along = torch.stack([angles.cos(), angles.sin()], -1)
+        return along, torch.stack([-along[:, 1], along[:, 0]], -1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) in nats: (R, ..., 2) -> (R, ...)."""
+        along, across = self.axes(z.device)
+        at = torch.stack(
+            [(z @ along.mT - self.radius) / self.along, z @ across.mT / self.across], -1
+        )  # (R, ..., classes, 2)
+        component = log_standard_normal(at) - math.log(self.along * self.across)
+        return component.logsumexp(-1) - math.log(self.classes)
+
+    def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
+        """A draw from the Gaussian of each label: (R, ...) -> (R, ..., 2)."""
+        along, across = self.axes(labels.device)
+        noise = streams.normal(*labels.shape[1:], 2)
+        radial = self.radius + self.along * noise[..., :1]
+        return radial * along[labels] + self.across * noise[..., 1:] * across[labels]
+
+
+class SwissRoll(ClassPrior):
+    """A spiral from the origin out, class after class along it. A curve: it has no density.
+
+    Makhzani et al. 2015, section 2.3 and figure 4B. At the share t of the way to the rim, squared,
+    radius and angle are √t of their last: nearly uniform along the curve's length.
+
+    Args:
+        radius: of the rim.
+        turns: around the origin, from there to the rim.
+    """
+
+    has_density = False
+
+    def __init__(self, classes: int, radius: float, turns: float):
+        super().__init__(classes)
+        self.radius, self.turns = radius, turns
+
+    def curve(self, t: Tensor) -> Tensor:
+        """Points of the roll: t in [0, 1] (...) -> (..., 2)."""
+        way = t.sqrt()
+        angle = 2 * math.pi * self.turns * way
+        return self.radius * way.unsqueeze(-1) * torch.stack([angle.cos(), angle.sin()], -1)
+
+    def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
+        """A draw from the stretch of each label: (R, ...) -> (R, ..., 2)."""
+        return self.curve((labels + streams.uniform(*labels.shape[1:])) / self.classes)
 
 
 class TwoLayerPrior(nn.Module):
@@ -29,6 +145,8 @@ class TwoLayerPrior(nn.Module):
 
     Burda et al. 2015, section 5, two stochastic layers.
     """
+
+    has_density = True
 
     def __init__(self, replicas: int, latent: list[int], settings: dict):
         super().__init__()
@@ -51,3 +169,15 @@ class TwoLayerPrior(nn.Module):
         z2 = streams.normal(*shape, self.z2)
         z1, _ = self.lower(z2).transform(streams.normal(*shape, self.z1))
         return torch.cat([z1, z2], -1)
+
+
+SHAPES = {"normal": Normal, "uniform": Uniform, "petals": Petals, "swiss_roll": SwissRoll}
+
+
+def make_prior(latent: int | list[int], settings: dict | None, replicas: int) -> nn.Module:
+    """The prior of an experiment's `model.prior`; the standard normal if it says nothing."""
+    if isinstance(latent, list):
+        return TwoLayerPrior(replicas, latent, settings)
+    options = dict(settings or {"kind": "normal"})
+    shape = SHAPES[options.pop("kind")]
+    return shape(**options) if issubclass(shape, ClassPrior) else shape(latent, **options)
