@@ -69,8 +69,12 @@ def test_aae_takes_every_prior(prepared, tmp_path, prior, weighed, kind):
     experiment = tiny.experiment("aae", "digits") | {"binarisation": "dynamic"}
     encoder = {"kind": kind, "hidden": [8], "activation": "tanh"}
     experiment["model"] |= {"encoder": encoder, "prior": prior}
-    experiment["evaluation"] = {"kind": "sampled"} | ({"importance_samples": 5} if weighed else {})
+    experiment["evaluation"] = {"kind": "sampled", "prior_match": True}
+    experiment["evaluation"] |= {"importance_samples": 5} if weighed else {}
     metrics = evaluated(prepared, tmp_path, experiment)
+    assert metrics["prior_kl"]["mean"] > 0  # after a few steps: far from a match
+    assert metrics["prior_accuracy"]["mean"] > 0.6
+    assert metrics["prior_mmd"]["mean"] > 0.01
     assert ("nll" in metrics) == weighed
     assert ("elbo" in metrics) == (kind == "gaussian" and prior["kind"] != "swiss_roll")
     assert metrics["reconstruction"]["mean"] > 0

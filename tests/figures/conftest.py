@@ -31,6 +31,7 @@ BOUNDED = {
     "2 layers, IWAE, k = 50": "iwae-50-run-2l",
 }
 PLANES = {"VAE": "vae-1-run", "IWAE, k = 50": "iwae-50-run"}
+CODES = {"VAE": "vae-run", "AAE": "aae-run"}
 
 
 def arrays_of(method: str) -> dict[str, np.ndarray]:
@@ -43,6 +44,12 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
             for name in ("samples", "reconstructions")
         },
         "images": np.eye(4, dtype=np.float32)[np.arange(64) % 4],
+    }
+    arrays |= {
+        "test_codes": random.normal(size=(4, 2)),
+        "prior_draws": random.normal(size=(30, 2)),
+        "manifold_axis": np.linspace(-2, 2, 5),
+        "manifold": random.uniform(size=(5, 5, 4)),
     }
     if method == "avb":
         axis = np.linspace(-3, 3, CELLS)
@@ -133,6 +140,7 @@ def study() -> Study:
             | {name: iwae_of(*settings) for name, settings in IWAES.items()},
             "tables": {},
             "figures": {
+                "aae-figure-2": {"experiments": dict(CODES)},
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,

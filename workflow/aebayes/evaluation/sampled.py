@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from aebayes.compilation import compiled
 from aebayes.evaluation.likelihood import ImportanceSums, importance_sums, round_numbers
+from aebayes.evaluation.match import match_metrics
 from aebayes.evaluation.metrics import NATS, Metric
 from aebayes.evaluation.posteriors import posterior_arrays
 from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
@@ -28,6 +29,8 @@ IMAGES_AT_ONCE = {True: 20, False: 100}
 CODES_IMAGES_AT_ONCE = 100
 CODES = 16
 FIGURE_IMAGES = 64
+MANIFOLD_SIDE = 12
+PRIOR_DRAWS = 2000
 # Codes of which the figure of posteriors draws one, whatever k the model was trained with.
 RESAMPLED = 50
 
@@ -47,7 +50,8 @@ def sampled_metrics(
         x: test images in [0, 1], binarised already if the data are, (R, N, X).
         train: all training images likewise, some at a time, (R, B, X).
         settings: `importance_samples`, k of the likelihood bound, not computed if absent;
-            `pruned_images`, for how many test images it is computed without inactive units, too.
+            `pruned_images`, for how many test images it is computed without inactive units, too;
+            `prior_match`, whether the codes are compared with the prior.
     """
     model = method.model
     metrics, arrays = {}, {}
@@ -63,6 +67,8 @@ def sampled_metrics(
         arrays["bounds"] = np.array([bound.replicas for bound in bounds]).T
         arrays["bounds_error"] = np.array([bound.standard_error for bound in bounds]).T
     metrics |= code_metrics(method, x, streams)
+    if settings.get("prior_match"):
+        metrics |= match_metrics(model, x, streams)
     if model.encoder.has_density:
         variances = unit_variances(model, train, streams)
         active = active_units(variances)
@@ -77,6 +83,8 @@ def sampled_metrics(
             metrics["nll_pruned"] = Metric.of(pruned)
         if model.layers == [2] and "importance_samples" in settings:
             arrays |= posterior_arrays(method, x, RESAMPLED, streams)
+    if model.layers == [2]:
+        arrays |= plane_arrays(model, x, streams)
     return metrics, arrays | figure_arrays(method, x, streams)
 
 
@@ -171,6 +179,28 @@ def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Te
     else:
         log_ratio = torch.full_like(log_likelihood, torch.nan)
     return log_likelihood.double().mean(1), (log_likelihood - log_ratio).double().mean(1)
+
+
+def plane_arrays(model: AutoEncoder, x: Tensor, streams: Streams) -> Arrays:
+    """A 2-D latent space of the first replica: where the test images' codes lie, and what there is.
+
+    Returns:
+        test_codes: (N, 2), one code an image, in the order of the test split.
+        prior_draws: (N', 2).
+        manifold_axis: (G,), along both axes: the prior's quantiles, or its extent.
+        manifold: (G, G, X), E[x|z] there, z₁ first.
+    """
+    codes = [model.encode(part, streams)[0] for part in x.split(CODES_IMAGES_AT_ONCE, 1)]
+    axis = model.prior.axis(MANIFOLD_SIDE).to(x.device)
+    points = torch.cartesian_prod(axis, axis).expand(len(x), -1, -1)
+    manifold = model.decode(points)[0].unflatten(0, (MANIFOLD_SIDE, MANIFOLD_SIDE))
+    arrays = {
+        "test_codes": torch.cat(codes),
+        "prior_draws": model.prior.sample(streams, PRIOR_DRAWS)[0],
+        "manifold_axis": axis,
+        "manifold": manifold,
+    }
+    return {name: array.cpu().numpy() for name, array in arrays.items()}
 
 
 def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:

@@ -12,8 +12,8 @@ from aebayes.data.dataset import Dataset, load
 from aebayes.errors import AebayesError
 from aebayes.files import read_json, read_npz, refuse_unreadable
 
-# By array of arrays.npz: R replicas, S codes, B data points, n images, X pixels, G cells or points
-# a side, K numbers of samples, Z latent units of a layer.
+# By array of arrays.npz: R replicas, S codes, B data points, n images, N test images, M draws, X
+# pixels, G cells or points a side, K numbers of samples, Z latent units of a layer.
 SHAPES = {
     "codes": ("R", "S", "B", 2),
     **dict.fromkeys(("samples", "images", "reconstructions"), ("n", "X")),
@@ -22,6 +22,10 @@ SHAPES = {
     "bounds_k": ("K",),
     **dict.fromkeys(("bounds", "bounds_error"), ("R", "K")),
     **dict.fromkeys(("unit_variances", "unit_variances_2"), ("R", "Z")),
+    "test_codes": ("N", 2),
+    "prior_draws": ("M", 2),
+    "manifold_axis": ("G",),
+    "manifold": ("G", "G", "X"),
     "posterior_k": (1,),
     "posterior_images": ("n", "X"),
     "posterior_axes": ("n", 2, "G"),

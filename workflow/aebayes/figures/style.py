@@ -36,6 +36,11 @@ METHOD_COLOURS = {
 # Of experiments with rising numbers of samples, where the colour tells their methods.
 DASHES = ((0, (1, 1.3)), (0, (4, 1.6)), "-")
 POINT_COLOURS = ("#e69f00", "#56b4e9", "#cc79a7", "#2b2b2b")
+# Ten classes: the same eight, and two that stand apart from them.
+CLASS_COLOURS = (
+    *("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00"),
+    *("#56b4e9", "#000000", "#8c510a", "#b2b200", "#7b3294"),
+)
 AGREEMENT = "#d55e00"
 DIVERGING = "RdBu_r"
 DENSITY = "Oranges"

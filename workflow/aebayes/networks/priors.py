@@ -31,6 +31,10 @@ class Normal(nn.Module):
         """Draws: (R, *shape, Z)."""
         return self.sd * streams.normal(*shape, self.latent)
 
+    def axis(self, side: int) -> Tensor:
+        """Points along an axis at which an image is shown, its quantiles: (side,)."""
+        return self.sd * torch.special.ndtri((torch.arange(side) + 0.5) / side)
+
 
 class Uniform(nn.Module):
     """p(z) uniform over a cube, from −half_width to half_width along each axis."""
@@ -52,6 +56,10 @@ class Uniform(nn.Module):
         """Draws: (R, *shape, Z)."""
         return self.half_width * (2 * streams.uniform(*shape, self.latent) - 1)
 
+    def axis(self, side: int) -> Tensor:
+        """Points along an axis at which an image is shown, its quantiles: (side,)."""
+        return self.half_width * (2 * (torch.arange(side) + 0.5) / side - 1)
+
 
 class ClassPrior(nn.Module):
     """A prior over the plane that is made of as many equally likely parts as there are classes."""
@@ -71,6 +79,14 @@ class ClassPrior(nn.Module):
         """A draw from the part of each label, 0 … classes − 1: (R, ...) -> (R, ..., 2)."""
         raise NotImplementedError
 
+    def extent(self) -> float:
+        """How far from the origin its mass reaches."""
+        raise NotImplementedError
+
+    def axis(self, side: int) -> Tensor:
+        """Points along an axis at which an image is shown, over its extent: (side,)."""
+        return torch.linspace(-self.extent(), self.extent(), side)
+
 
 class Petals(ClassPrior):
     """An even mixture of 2-D Gaussians around the origin, each elongated towards it.
@@ -88,6 +104,10 @@ class Petals(ClassPrior):
     def __init__(self, classes: int, radius: float, along: float, across: float):
         super().__init__(classes)
         self.radius, self.along, self.across = radius, along, across
+
+    def extent(self) -> float:
+        """Two deviations beyond the means: how far from the origin its mass reaches."""
+        return self.radius + 2 * self.along
 
     def axes(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Unit vectors along and across each class's radius: two of (classes, 2)."""
@@ -128,6 +148,10 @@ class SwissRoll(ClassPrior):
     def __init__(self, classes: int, radius: float, turns: float):
         super().__init__(classes)
         self.radius, self.turns = radius, turns
+
+    def extent(self) -> float:
+        """Its rim: how far from the origin its mass reaches."""
+        return self.radius
 
     def curve(self, t: Tensor) -> Tensor:
         """Points of the roll: t in [0, 1] (...) -> (..., 2)."""

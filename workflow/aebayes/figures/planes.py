@@ -1,0 +1,91 @@
+"""AAE, figure 2: codes of hold-out images in the plane, and the images decoded across it."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from aebayes.data.dataset import Dataset
+from aebayes.errors import AebayesError
+from aebayes.figures.images import as_images, show_grid
+from aebayes.figures.sources import Sources
+from aebayes.figures.style import (
+    CLASS_COLOURS,
+    COLUMN,
+    PALE,
+    method_colour,
+    new_figure,
+    note,
+    panels_of,
+    parts,
+)
+
+MOST_CODES = 4000
+PANEL = COLUMN / 2 - 0.1
+
+
+def draw_planes(sources: Sources) -> Figure:
+    """A row an experiment: its codes of test images, coloured by class, and what it decodes."""
+    experiments = sources.experiments()
+    figure = new_figure(len(experiments) * (PANEL + 0.22) + 0.5)
+    top, bottom = parts(figure, [len(experiments) * (PANEL + 0.2), 0.24])
+    note(figure, "grey: draws from the prior")
+    rows = panels_of(top, len(experiments), 2)
+    named = {}
+    for (plane, images), shown in zip(rows, experiments, strict=True):
+        dataset = sources.dataset(shown.dataset)
+        _, classes = dataset.split("test")
+        codes, draws = shown.finite("test_codes", "prior_draws", N=len(classes))
+        axis, manifold = shown.finite("manifold_axis", "manifold", X=dataset.pixels)
+        show_plane(plane, codes, classes, draws)
+        plane.set_title(shown.label, color=method_colour(shown.method))
+        plane.set_ylabel("$z_2$")
+        show_manifold(images, manifold, dataset)
+        images.set_title(f"decoded, $z_1, z_2$ = {axis[0]:.1f} … {axis[-1]:.1f}")
+        named |= dict.fromkeys(np.unique(classes).tolist())
+    rows[-1, 0].set_xlabel("$z_1$")
+    show_classes(panels_of(bottom, 1, 1)[0, 0], sorted(named))
+    return figure
+
+
+def show_plane(axes: Axes, codes: np.ndarray, classes: np.ndarray, draws: np.ndarray) -> None:
+    """Codes (N, 2), each in its class's colour, over the prior's draws (N', 2)."""
+    if classes.max() >= len(CLASS_COLOURS):
+        raise AebayesError(
+            f"cannot tell {classes.max() + 1} classes apart by colour",
+            f"name experiments on data of at most {len(CLASS_COLOURS)} classes in this figure",
+        )
+    axes.scatter(*draws.T, s=2, color=PALE, linewidth=0, rasterized=True)
+    size = 600 / min(len(codes), MOST_CODES)
+    colours = np.array(CLASS_COLOURS)[classes[:MOST_CODES]]
+    axes.scatter(
+        *codes[:MOST_CODES].T, s=max(0.6, min(4.0, size)), c=colours, linewidth=0, rasterized=True
+    )
+    reach = 1.05 * max(np.abs(draws).max(), np.quantile(np.abs(codes), 0.995))
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+def show_manifold(axes: Axes, manifold: np.ndarray, dataset: Dataset) -> None:
+    """Images (G, G, X) laid out as the plane is: z₁ to the right, z₂ upwards."""
+    upright = manifold[:, ::-1].swapaxes(0, 1)
+    side = len(manifold)
+    show_grid(axes, as_images(upright.reshape(side * side, -1), dataset), side)
+
+
+def show_classes(axes: Axes, classes: list[int]) -> None:
+    """Each class's colour."""
+    axes.set_axis_off()
+    marks = [
+        Line2D([], [], ls="", marker="o", markersize=3.5, color=CLASS_COLOURS[each], label=each)
+        for each in classes
+    ]
+    axes.legend(
+        handles=marks,
+        loc="center",
+        ncols=len(classes),
+        title=None,
+        frameon=False,
+        handletextpad=-0.2,
+        columnspacing=0.7,
+        borderpad=0,
+    )
