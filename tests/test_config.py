@@ -444,3 +444,15 @@ def test_bound_needs_a_prior_that_it_can_be_computed_with(tmp_path):
     assert refused(tmp_path, content).startswith(f"{IWAE}.method: VAE and IWAE need a prior")
     content = changed(f"{AVB}.model.prior", PRIORS["normal"])
     assert refused(tmp_path, content).startswith(f"{AVB}.model.prior: the exact evaluation takes")
+
+
+@pytest.mark.parametrize("prior", [None, PRIORS["normal"]])
+def test_labels_need_a_prior_with_a_part_for_each_class(tmp_path, prior):
+    content = with_aae(prior, importance_samples=5)
+    aae = content["experiments"]["aae-digits"]
+    aae["objective"]["labelled"] = 100
+    if prior is None:
+        del aae["model"]["prior"]
+    assert "objective.labelled takes a prior with classes" in refused(tmp_path, content)
+    aae["model"]["prior"] = PRIORS["petals"]
+    assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"

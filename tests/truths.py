@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Independent, Normal, kl_divergence
 
+from aebayes.methods.base import Batch
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.initialise import initialise
 from aebayes.streams import Streams
@@ -141,3 +142,8 @@ def black_box(model: AutoEncoder) -> AutoEncoder:
     """The model, its encoder's density hidden from evaluation."""
     model.encoder.has_density = False
     return model
+
+
+def unlabelled(x: Tensor) -> Batch:
+    """Images (R, B, X) all of one class."""
+    return Batch(x, torch.zeros(x.shape[:2], dtype=torch.int64))

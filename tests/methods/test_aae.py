@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
-from truths import settings
+from truths import settings, unlabelled
 
 from aebayes.methods.aae import AAE, GENERATOR_LOSSES
+from aebayes.methods.base import Batch
 from aebayes.streams import Streams
+from aebayes.training.run import known_labels
 
 
 @pytest.mark.parametrize("name", list(GENERATOR_LOSSES))
@@ -47,7 +49,7 @@ def test_true_log_ratio_is_stationary_for_the_discriminator(monkeypatch):
             layer.bias.fill_(intercept)
         draws = []
         for seed in range(16):
-            loss = discriminator(torch.zeros(1, 2000, 4), Streams(seed, [0], "test"))
+            loss = discriminator(unlabelled(torch.zeros(1, 2000, 4)), Streams(seed, [0], "test"))
             gradient = torch.autograd.grad(loss.sum(), [layer.weight, layer.bias])
             draws.append(torch.stack(gradient).flatten())
         draws = torch.stack(draws)
@@ -58,3 +60,76 @@ def test_true_log_ratio_is_stationary_for_the_discriminator(monkeypatch):
     # At T = 0 the slope's gradient is (E_p z − E_q z) / 2: descent raises D on the codes.
     at_zero, error = gradients(0.0, 0.0)
     assert ((at_zero - torch.tensor([-0.5, 0.0])).abs() < 4 * error + 1e-6).all()
+
+
+def informed(kind: str = "petals") -> AAE:
+    """An AAE of which the discriminator is told labels of three classes."""
+    priors = {
+        "petals": {"kind": "petals", "classes": 3, "radius": 4.0, "along": 1.0, "across": 0.2},
+        "swiss_roll": {"kind": "swiss_roll", "classes": 3, "radius": 4.0, "turns": 1},
+    }
+    experiment = {
+        "model": settings("deterministic", 2) | {"prior": priors[kind]},
+        "adversary": {"hidden": [], "activation": "relu"},
+        "objective": {"generator_loss": "non_saturating", "labelled": 2},
+    }
+    return AAE(experiment, 4, 2)
+
+
+@pytest.mark.parametrize("kind", ["petals", "swiss_roll"])
+def test_labelled_images_meet_draws_of_their_class_and_unlabelled_ones_of_any(kind):
+    method = informed(kind)
+    labels = torch.arange(4).repeat_interleave(2000).expand(2, -1)  # 3 is unknown
+    batch = Batch(torch.zeros(2, 8000, 4), labels)
+    _, prior, told = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
+    assert torch.equal(told.argmax(-1), labels)
+    assert told.shape == (2, 8000, 4)
+    means = torch.stack([prior[:, labels[0] == each].mean(1) for each in range(4)], 1)
+    alone = [
+        method.model.prior.sample_class(torch.full((2, 2000), each), Streams(2, [0, 1], "test"))
+        for each in range(3)
+    ]
+    truth = torch.stack([each.mean(1) for each in alone], 1)
+    error = prior.std() * math.sqrt(2 / 2000)
+    torch.testing.assert_close(means[:, :3], truth, rtol=0, atol=4 * error.item())
+    torch.testing.assert_close(means[:, 3], truth.mean(1), rtol=0, atol=4 * error.item())
+
+
+def test_discriminator_is_told_the_label_beside_code_and_draw_and_so_is_the_generators_loss():
+    method = informed()
+    batch = Batch(torch.zeros(2, 5, 4), torch.tensor([[0, 1, 2, 3, 3]] * 2))
+    layer = method.adversary.network.layers[0]
+    assert layer.weight.shape == (2, 2 + 4, 1)
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.weight[:, 2:, 0] = torch.tensor([10.0, 20.0, 30.0, 40.0])
+    _, told = method.draw_for_generator(batch, Streams(1, [0, 1], "test"))
+    z = torch.zeros(2, 7, 5, 2)  # several codes an image
+    expected = torch.tensor([10.0, 20.0, 30.0, 40.0, 40.0]).expand(2, 7, 5)
+    assert torch.equal(method.adversary(batch.x, z, told), expected)
+    discriminator, generator = method.phases()[1:]
+    mean = torch.tensor([10.0, 20.0, 30.0, 40.0, 40.0]).mean()  # softplus(t) is t here, of −t 0
+    for phase in (discriminator, generator):
+        loss = phase(batch, Streams(1, [0, 1], "test"))
+        torch.testing.assert_close(loss, mean.expand(2), rtol=1e-4, atol=0)
+
+
+def test_hidden_labels_carry_nothing_of_the_class():
+    """Unlabelled images of any class are told, and compared with, the same."""
+    method = informed()
+    x, unknown = torch.zeros(2, 3, 4), torch.full((2, 3), 3)
+    draws = method.draw_for_discriminator(Batch(x, unknown), Streams(1, [0, 1], "test"))
+    labels = known_labels(
+        torch.arange(300) % 3,
+        3,
+        {
+            "name": "a",
+            "dataset": "b",
+            "objective": {"labelled": 90},
+            "model": {"prior": {"classes": 3}},
+            "training": {"seed": 4},
+        },
+    )
+    assert (labels < 3).sum() == 90
+    assert torch.equal(labels[labels < 3], (torch.arange(300) % 3)[labels < 3])
+    assert draws[2][..., :3].abs().max() == 0

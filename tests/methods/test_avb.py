@@ -5,7 +5,7 @@ import math
 
 import pytest
 import torch
-from truths import LogRatio, elbo, expected_log_likelihood, linear_gaussian, settings
+from truths import LogRatio, elbo, expected_log_likelihood, linear_gaussian, settings, unlabelled
 
 from aebayes.methods.avb import AVB
 from aebayes.networks.normal import log_normal, log_standard_normal
@@ -44,7 +44,7 @@ def test_discriminator_recovers_log_density_ratio(monkeypatch):
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
         optimiser.zero_grad()
-        adversary(x, streams).sum().backward()
+        adversary(unlabelled(x), streams).sum().backward()
         optimiser.step()
     with torch.no_grad():
         x = X.repeat(1, 2000, 1)
@@ -115,7 +115,7 @@ def bound_losses(method):
     x = IMAGES.repeat(COPIES, 1).expand(2, -1, -1)
     losses, gradients = [], []
     for seed in range(SEEDS):
-        loss = method.phases()[0](x, Streams(seed, [0, 1], "test"))
+        loss = method.phases()[0](unlabelled(x), Streams(seed, [0, 1], "test"))
         losses.append(loss.detach())
         gradient = torch.autograd.grad(loss.sum(), [layer.weight, layer.bias])
         gradients.append(torch.cat(gradient, 1))

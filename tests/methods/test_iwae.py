@@ -2,7 +2,7 @@ import math
 
 import pytest
 import torch
-from truths import linear_gaussian, marginal, settings, two_layers_apart
+from truths import linear_gaussian, marginal, settings, two_layers_apart, unlabelled
 
 from aebayes.methods.iwae import IWAE, log_mean_exp, systematic
 from aebayes.streams import Streams
@@ -26,7 +26,9 @@ def bounds(method, copies=500, seeds=16):
     x = X.repeat(copies, 1).expand(2, -1, -1)
     (phase,) = method.phases()
     with torch.no_grad():
-        values = -torch.stack([phase(x, Streams(s, [0, 1], "test")) for s in range(seeds)])
+        values = -torch.stack(
+            [phase(unlabelled(x), Streams(s, [0, 1], "test")) for s in range(seeds)]
+        )
     return values.mean(0), values.std(0) / math.sqrt(seeds)
 
 
@@ -51,7 +53,7 @@ def test_average_of_k_is_the_bound_of_one():
 def test_every_way_to_differentiate_reports_the_same_bound_for_the_same_draws(gradient):
     x = X.expand(2, -1, -1)
     plain, other = iwae(), iwae(gradient=gradient, draws=3)
-    noise, u = other.draw(x, Streams(3, [0, 1], "test"))
+    noise, u = other.draw(unlabelled(x), Streams(3, [0, 1], "test"))
     torch.testing.assert_close(other.loss(x, noise, u), plain.loss(x, noise))
 
 
@@ -62,7 +64,7 @@ def test_every_way_to_differentiate_reports_the_same_bound_for_the_same_draws(gr
 def test_samples_in_chunks_give_the_same_bound_and_gradient(monkeypatch, objective):
     x = X.expand(2, -1, -1)
     method = iwae(two_layers_apart(0.3), **objective)
-    draws = method.draw(x, Streams(3, [0, 1], "test"))
+    draws = method.draw(unlabelled(x), Streams(3, [0, 1], "test"))
     results = []
     for elements in (1 << 26, 3 * x.numel()):
         monkeypatch.setattr("aebayes.methods.iwae.CHUNK_ELEMENTS", elements)
@@ -77,7 +79,7 @@ def test_chunks_of_samples_bound_what_is_kept_for_the_gradient(monkeypatch):
     """Logits and codes kept for the gradient: those of all k samples, or of one chunk at most."""
     x = X.expand(2, -1, -1)
     method = iwae(samples=64)
-    noise = method.draw(x, Streams(3, [0, 1], "test"))
+    noise = method.draw(unlabelled(x), Streams(3, [0, 1], "test"))
 
     def largest():
         sizes = []
@@ -119,7 +121,7 @@ def gradients(request):
         x = X.repeat(20, 1).expand(2, -1, -1)
         rows = []
         for seed in seeds:
-            loss = phase(x, Streams(seed, [0, 1], "test")).sum()
+            loss = phase(unlabelled(x), Streams(seed, [0, 1], "test")).sum()
             parts = torch.autograd.grad(loss, encoder + others)
             rows.append(torch.cat([part.flatten() for part in parts]))
         size = sum(parameter.numel() for parameter in encoder)

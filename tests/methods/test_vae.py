@@ -1,5 +1,5 @@
 import torch
-from truths import elbo, linear_gaussian, settings
+from truths import elbo, linear_gaussian, settings, unlabelled
 
 from aebayes.methods.vae import VAE
 from aebayes.streams import Streams
@@ -21,7 +21,9 @@ def check(kl):
     method = vae(kl, samples=500)
     x = X.expand(2, -1, -1)
     with torch.no_grad():
-        losses = torch.stack([method.phases()[0](x, Streams(s, [0, 1], "test")) for s in range(16)])
+        losses = torch.stack(
+            [method.phases()[0](unlabelled(x), Streams(s, [0, 1], "test")) for s in range(16)]
+        )
         truth = elbo(method.model, x).mean(1)
     error = losses.std(0) / 4
     assert ((-losses.mean(0) - truth).abs() < 4 * error).all()
@@ -42,7 +44,8 @@ def test_monte_carlo_bound_has_no_variance_where_q_is_the_posterior():
         for parameter in method.model.encoder.parameters():
             parameter.zero_()
         losses = [
-            method.phases()[0](X.expand(2, -1, -1), Streams(s, [0, 1], "t")) for s in range(3)
+            method.phases()[0](unlabelled(X.expand(2, -1, -1)), Streams(s, [0, 1], "t"))
+            for s in range(3)
         ]
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(losses[0], losses[2])

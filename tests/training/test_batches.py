@@ -8,22 +8,28 @@ from aebayes.training.batches import Batches, bernoulli_thresholds
 
 def test_every_image_is_used_once_an_epoch():
     x = torch.arange(12, dtype=torch.uint8).unsqueeze(1)
-    batches = Batches(x, 1, 4, False, Streams(0, [0, 1], "training"))
+    batches = Batches(x, torch.arange(12) % 5, 1, 4, False, Streams(0, [0, 1], "training"))
     for _ in range(2):
-        epoch = torch.cat([batches.next() for _ in range(3)], 1).squeeze(-1)
+        parts = [batches.next() for _ in range(3)]
+        epoch = torch.cat([part.x for part in parts], 1).squeeze(-1)
+        labels = torch.cat([part.labels for part in parts], 1)
+        assert torch.equal(labels, epoch.long() % 5)  # each image's own
         assert all(sorted(row.tolist()) == list(range(12)) for row in epoch)
     assert not torch.equal(epoch[0], epoch[1])
 
 
 def test_a_set_smaller_than_a_batch_is_repeated_evenly():
-    batches = Batches(torch.eye(4, dtype=torch.uint8), 1, 8, False, Streams(0, [0], "training"))
-    assert torch.equal(batches.next()[0].sum(0), torch.full((4,), 2.0))
+    x, labels = torch.eye(4, dtype=torch.uint8), torch.arange(4)
+    batch = Batches(x, labels, 1, 8, False, Streams(0, [0], "training")).next()
+    assert torch.equal(batch.x[0].sum(0), torch.full((4,), 2.0))
+    assert torch.equal(batch.labels, batch.x.argmax(-1))
 
 
 def test_dynamic_binarisation_draws_each_pixel_anew_with_its_intensity():
     x = torch.full((10, 50), 64, dtype=torch.uint8)
-    batches = Batches(x, 255, 10, True, Streams(0, [0], "training"))
-    draws = torch.stack([batches.next()[0] for _ in range(40)])
+    labels = torch.zeros(10, dtype=torch.int64)
+    batches = Batches(x, labels, 255, 10, True, Streams(0, [0], "training"))
+    draws = torch.stack([batches.next().x[0] for _ in range(40)])
     assert set(draws.unique().tolist()) == {0.0, 1.0}
     assert not torch.equal(draws[0], draws[1])
     p = 64 / 255

@@ -41,7 +41,8 @@ class Counted(Method):
 def trainer(method, experiment):
     x = torch.randint(0, 256, (64, 4), generator=torch.Generator().manual_seed(0))
     streams = Streams(1, REPLICAS, "training")
-    batches = Batches(x.byte(), 255, 16, False, streams)
+    labels = torch.zeros(64, dtype=torch.int64)
+    batches = Batches(x.byte(), labels, 255, 16, False, streams)
     return Trainer(method, batches, streams, experiment, REPLICAS, Path("unused"), "")
 
 

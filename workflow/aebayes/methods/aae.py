@@ -6,15 +6,19 @@ to make it fail. q(z|x) may be deterministic, Gaussian or noise-fed. The discrim
 alone. With the generator loss "kl" the two encoder losses add up to those of AVB with T restricted
 to T(z); but each has an optimiser of its own, which scales it, so `avb_restricted.py` is another
 algorithm.
+
+With labels (section 2.3) the discriminator is told each image's class, or that it is unknown, and
+compares the code with a draw from that class's part of the prior, or from the whole of it.
 """
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import one_hot, softplus
 
-from aebayes.methods.base import Method, Phase
+from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.adversaries import CodeAdversary
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.streams import Streams
 
 # Each is minimised over the encoder; t is the discriminator's logit for "this is a code".
 GENERATOR_LOSSES = {
@@ -30,7 +34,9 @@ class AAE(Method):
     def __init__(self, experiment: dict, inputs: int, replicas: int):
         super().__init__()
         self.model = AutoEncoder(experiment["model"], inputs, replicas)
-        self.adversary = CodeAdversary(replicas, self.model.latent, experiment["adversary"])
+        self.informed = "labelled" in experiment["objective"]
+        told = self.model.prior.classes + 1 if self.informed else 0
+        self.adversary = CodeAdversary(replicas, self.model.latent, experiment["adversary"], told)
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
 
     def phases(self) -> list[Phase]:
@@ -40,22 +46,38 @@ class AAE(Method):
                 "discriminator",
                 self.discriminator_loss,
                 [self.adversary],
-                self.draw_noise_and_prior,
+                self.draw_for_discriminator,
             ),
-            Phase("generator", self.generator_loss, [self.model.encoder], self.draw_noise),
+            Phase("generator", self.generator_loss, [self.model.encoder], self.draw_for_generator),
         ]
+
+    def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """Noise, draws from the prior, and with labels those in one-hot form (R, B, C + 1)."""
+        if not self.informed:
+            return self.draw_noise_and_prior(batch, streams)
+        prior = self.model.prior.sample_known(batch.labels, streams)
+        return *self.draw_noise(batch, streams), prior, self.told(batch.labels)
+
+    def draw_for_generator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """Noise, and with labels those in one-hot form."""
+        told = (self.told(batch.labels),) if self.informed else ()
+        return self.draw_noise(batch, streams) + told
+
+    def told(self, labels: Tensor) -> Tensor:
+        """Labels (R, B) in one-hot form, the last place for an unknown one: (R, B, C + 1)."""
+        return one_hot(labels, self.model.prior.classes + 1).float()
 
     def reconstruction_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """−E_q log p(x|z): (R, B, X) -> (R,)."""
         return -self.model.log_likelihood(x, self.model.encoder(x, noise)).mean(1)
 
-    def discriminator_loss(self, x: Tensor, noise: Tensor, prior: Tensor) -> Tensor:
+    def discriminator_loss(self, x: Tensor, noise: Tensor, prior: Tensor, *told: Tensor) -> Tensor:
         """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
         with torch.no_grad():
             codes = self.model.encoder(x, noise)  # (R, B, Z)
-        t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1)).unbind(1)
+        t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1), *told).unbind(1)
         return (softplus(-t_codes) + softplus(t_prior)).mean(1)
 
-    def generator_loss(self, x: Tensor, noise: Tensor) -> Tensor:
+    def generator_loss(self, x: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
         """The encoder's loss against the discriminator: (R, B, X) -> (R,)."""
-        return self.generator(self.adversary(x, self.model.encoder(x, noise))).mean(1)
+        return self.generator(self.adversary(x, self.model.encoder(x, noise), *told)).mean(1)

@@ -2,12 +2,26 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from aebayes.streams import Streams
 
-Draw = Callable[[Tensor, Streams], tuple[Tensor, ...]]
+
+class Batch(NamedTuple):
+    """A minibatch for each replica.
+
+    Attributes:
+        x: images in [0, 1], (R, B, X).
+        labels: their classes, (R, B) int64; the number of classes stands for an unknown one.
+    """
+
+    x: Tensor
+    labels: Tensor
+
+
+Draw = Callable[[Batch, Streams], tuple[Tensor, ...]]
 Loss = Callable[..., Tensor]
 
 
@@ -15,7 +29,8 @@ Loss = Callable[..., Tensor]
 class Phase:
     """One loss and the networks whose parameters it updates.
 
-    All chance is drawn before the loss, which can therefore be compiled or captured.
+    All chance is drawn before the loss, which can therefore be compiled or captured. What a loss
+    makes of labels comes to it in the same way.
 
     Args:
         name: as the paper calls it; the key of its optimiser in the config and its column in the
@@ -23,7 +38,7 @@ class Phase:
         loss: (x (R, B, X), *draws) -> (R,), the mean over the batch for each replica; a function
             of its arguments and of parameters alone.
         networks: what its optimiser updates; every other parameter is held.
-        draw: (x, streams) -> draws, the random numbers that the loss takes.
+        draw: (batch, streams) -> draws, the random numbers and labels that the loss takes.
     """
 
     name: str
@@ -31,9 +46,9 @@ class Phase:
     networks: Sequence[nn.Module]
     draw: Draw
 
-    def __call__(self, x: Tensor, streams: Streams) -> Tensor:
-        """Draw and compute the loss: (R, B, X) -> (R,)."""
-        return self.loss(x, *self.draw(x, streams))
+    def __call__(self, batch: Batch, streams: Streams) -> Tensor:
+        """Draw and compute the loss: (R,)."""
+        return self.loss(batch.x, *self.draw(batch, streams))
 
     def parameters(self) -> list[nn.Parameter]:
         """The parameters it updates, in a fixed order."""
@@ -55,10 +70,11 @@ class Method(nn.Module):
         """The phases of one step, in order."""
         raise NotImplementedError
 
-    def draw_noise(self, x: Tensor, streams: Streams) -> tuple[Tensor]:
+    def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""
-        return (self.model.noise(streams, x.shape[1]),)
+        return (self.model.noise(streams, batch.x.shape[1]),)
 
-    def draw_noise_and_prior(self, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
+    def draw_noise_and_prior(self, batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
         """The encoder's noise and one draw from the prior, for each image."""
-        return *self.draw_noise(x, streams), self.model.prior.sample(streams, x.shape[1])
+        prior = self.model.prior.sample(streams, batch.x.shape[1])
+        return *self.draw_noise(batch, streams), prior

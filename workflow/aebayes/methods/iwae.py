@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from aebayes.methods.base import Method, Phase
+from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.streams import Streams
 
@@ -45,10 +45,11 @@ class IWAE(Method):
     def phases(self) -> list[Phase]:
         return [Phase("bound", self.loss, [self.model], self.draw)]
 
-    def draw(self, x: Tensor, streams: Streams) -> tuple[Tensor, ...]:
+    def draw(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """Noise for k codes an image (R, K, B, N), and u (R, B, 1) where few of them are drawn."""
-        noise = self.model.noise(streams, self.samples, x.shape[1])
-        return (noise, streams.uniform(x.shape[1], 1)) if self.draws else (noise,)
+        images = batch.x.shape[1]
+        noise = self.model.noise(streams, self.samples, images)
+        return (noise, streams.uniform(images, 1)) if self.draws else (noise,)
 
     def average_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """−E 1/k Σ_i log w_i, the VAE's bound, in nats: (R, B, X) -> (R,)."""

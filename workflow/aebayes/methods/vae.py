@@ -6,7 +6,7 @@ with the KL in closed form (equation 10) or all of it by Monte Carlo over k samp
 
 from torch import Tensor
 
-from aebayes.methods.base import Method, Phase
+from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.normal import kl_to_standard_normal
 from aebayes.streams import Streams
@@ -26,9 +26,9 @@ class VAE(Method):
     def phases(self) -> list[Phase]:
         return [Phase("bound", self.loss, [self.model], self.draw)]
 
-    def draw(self, x: Tensor, streams: Streams) -> tuple[Tensor]:
+    def draw(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """Noise for k codes an image: (R, K, B, Z)."""
-        return (self.model.noise(streams, self.samples, x.shape[1]),)
+        return (self.model.noise(streams, self.samples, batch.x.shape[1]),)
 
     def analytic_loss(self, x: Tensor, noise: Tensor) -> Tensor:
         """KL(q(z|x) ‖ p(z)) − E_q log p(x|z), equation 10, in nats: (R, B, X) -> (R,)."""

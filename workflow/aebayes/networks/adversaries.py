@@ -1,8 +1,10 @@
 """The discriminators, as logits."""
 
+import torch
 from torch import Tensor, nn
 
 from aebayes.networks.layers import MLP
+from aebayes.networks.normal import aligned
 
 
 class JointAdversary(nn.Module):
@@ -27,12 +29,20 @@ class JointAdversary(nn.Module):
 
 
 class CodeAdversary(nn.Module):
-    """T(z), blind to x: the AAE's discriminator, and AVB's under section 5.2's restriction."""
+    """T(z), blind to x: the AAE's discriminator, and AVB's under section 5.2's restriction.
 
-    def __init__(self, replicas: int, latent: int, settings: dict):
+    Args:
+        told: further inputs beside the code, such as a label in one-hot form.
+    """
+
+    def __init__(self, replicas: int, latent: int, settings: dict, told: int = 0):
         super().__init__()
-        self.network = MLP(replicas, [latent, *settings["hidden"], 1], settings["activation"])
+        sizes = [latent + told, *settings["hidden"], 1]
+        self.network = MLP(replicas, sizes, settings["activation"])
 
-    def forward(self, x: Tensor, z: Tensor) -> Tensor:
-        """(R, B, X), of which nothing is read, and (R, ..., B, Z) -> (R, ..., B)."""
+    def forward(self, x: Tensor, z: Tensor, *told: Tensor) -> Tensor:
+        """(R, B, X), of which nothing is read, (R, ..., B, Z), (R, B, told) -> (R, ..., B)."""
+        if told:
+            beside = aligned(told[0], z).expand(*z.shape[:-1], -1)
+            z = torch.cat([z, beside], -1)
         return self.network(z).float().squeeze(-1)

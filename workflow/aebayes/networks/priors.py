@@ -75,6 +75,12 @@ class ClassPrior(nn.Module):
         labels = (self.classes * streams.uniform(*shape)).long().clamp(max=self.classes - 1)
         return self.sample_class(labels, streams)
 
+    def sample_known(self, labels: Tensor, streams: Streams) -> Tensor:
+        """As `sample_class`; where a label is `classes`, unknown, from the whole."""
+        uniform = streams.uniform(*labels.shape[1:])
+        anyone = (self.classes * uniform).long().clamp(max=self.classes - 1)
+        return self.sample_class(torch.where(labels < self.classes, labels, anyone), streams)
+
     def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
         """A draw from the part of each label, 0 … classes − 1: (R, ...) -> (R, ..., 2)."""
         raise NotImplementedError

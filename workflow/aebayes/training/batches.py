@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from aebayes.methods.base import Batch
 from aebayes.streams import Streams
 
 
@@ -14,13 +15,17 @@ class Batches:
 
     Args:
         x: uint8 images on the device, (N, X).
+        labels: their classes, (N,) int64.
         scale: the intensity that means 1.
         size: B.
         binarise: draw each pixel as Bernoulli(intensity), anew each time an image is used.
     """
 
-    def __init__(self, x: Tensor, scale: int, size: int, binarise: bool, streams: Streams):
-        x = x.repeat(-(-size // len(x)), 1)
+    def __init__(
+        self, x: Tensor, labels: Tensor, scale: int, size: int, binarise: bool, streams: Streams
+    ):
+        times = -(-size // len(x))
+        x, self.labels = x.repeat(times, 1), labels.repeat(times)
         self.x = bernoulli_thresholds(x, scale) if binarise else x.float() / scale
         self.size = size
         self.binarise = binarise
@@ -28,8 +33,8 @@ class Batches:
         self.position = len(self.x)  # an order used up: the first batch draws one
         self.order = torch.arange(len(self.x), device=x.device).expand(len(streams), -1)
 
-    def next(self) -> Tensor:
-        """One minibatch for each replica: (R, B, X) in [0, 1]."""
+    def next(self) -> Batch:
+        """One minibatch for each replica."""
         if self.position + self.size > len(self.x):
             if len(self.x) > self.size:  # else every batch is the whole set, and order is idle
                 self.order = self.streams.permutation(len(self.x))
@@ -37,7 +42,9 @@ class Batches:
         chosen = self.order[:, self.position : self.position + self.size]
         self.position += self.size
         x = self.x[chosen]  # (R, B, X)
-        return (self.streams.int16(*x.shape[1:]) < x).float() if self.binarise else x
+        if self.binarise:
+            x = (self.streams.int16(*x.shape[1:]) < x).float()
+        return Batch(x, self.labels[chosen])
 
     def state(self) -> dict[str, Tensor]:
         """What `load_state` needs to go on."""

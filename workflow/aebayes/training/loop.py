@@ -11,7 +11,7 @@ import torch
 
 from aebayes.compilation import compiled
 from aebayes.errors import AebayesError, Interrupted
-from aebayes.methods.base import Method, Phase
+from aebayes.methods.base import Batch, Method, Phase
 from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
@@ -168,7 +168,7 @@ class Trainer:
         The first time each phase sees the same minibatch, as in Algorithm 1 of AVB and section 2 of
         the AAE; a phase that is repeated goes on to further ones.
         """
-        batches: list[torch.Tensor] = []
+        batches: list[Batch] = []
         for number, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers, strict=True)):
             settings = self.settings["phases"][phase.name]
             optimiser.param_groups[0]["lr"] = learning_rate(
@@ -180,19 +180,17 @@ class Trainer:
                 losses = self.descend(phase, optimiser, batches[repeat])
             self.history.record(number, losses)
 
-    def descend(
-        self, phase: Phase, optimiser: torch.optim.Optimizer, x: torch.Tensor
-    ) -> torch.Tensor:
+    def descend(self, phase: Phase, optimiser: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
         """One step of one phase on a minibatch; its losses, (R,)."""
         parameters = phase.parameters()
         if len(self.phases) > 1:  # else a compiled loss would compute the others' gradients, too
             self.method.requires_grad_(False)
             for parameter in parameters:
                 parameter.requires_grad_(True)
-        draws = phase.draw(x, self.streams)
+        draws = phase.draw(batch, self.streams)
         bfloat16 = self.settings["precision"] == "bfloat16"
         with torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16):
-            losses = self.losses[phase.name](x, *draws)
+            losses = self.losses[phase.name](batch.x, *draws)
         gradients = torch.autograd.grad(losses.sum(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient

@@ -161,11 +161,33 @@ def make_trainer(
 ) -> Trainer:
     """Put data, networks and streams on the device."""
     settings = experiment["training"]
-    images, _ = dataset.split("train")
+    images, classes = dataset.split("train")
     x = torch.from_numpy(images).flatten(1).to(device)  # (N, X)
+    labels = known_labels(torch.from_numpy(classes), dataset.classes, experiment).to(device)
     mean = x.double().mean(0).float().cpu() / dataset.scale
     method = make_method(experiment, mean, replicas, device)
     streams = Streams(settings["seed"], replicas, "training", device)
     binarise = experiment["binarisation"] == "dynamic"
-    batches = Batches(x, dataset.scale, settings["batch"], binarise, streams)
+    batches = Batches(x, labels, dataset.scale, settings["batch"], binarise, streams)
     return Trainer(method, batches, streams, experiment, replicas, resume, fingerprint)
+
+
+def known_labels(labels: Tensor, classes: int, experiment: dict) -> Tensor:
+    """The labels (N,), all but `objective.labelled` of them, at random, hidden as `classes`.
+
+    Which are hidden depends on the seed, and is the same for all replicas.
+
+    Raises:
+        AebayesError: the prior has not as many parts as the data have classes.
+    """
+    known = experiment["objective"].get("labelled", len(labels))
+    parts = experiment["model"].get("prior", {}).get("classes", classes)
+    if "labelled" in experiment["objective"] and parts != classes:
+        raise AebayesError(
+            f"experiment {experiment['name']}: model.prior.classes is {parts}, but "
+            f"{experiment['dataset']} has {classes} classes, whose labels objective.labelled asks",
+            f"make model.prior.classes {classes}, or leave objective.labelled out",
+        )
+    streams = Streams(experiment["training"]["seed"], [0], "labels")
+    hidden = streams.permutation(len(labels))[0, known:]
+    return labels.index_fill(0, hidden, classes)
