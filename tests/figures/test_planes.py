@@ -5,8 +5,8 @@ import pytest
 
 from aebayes.errors import AebayesError
 from aebayes.figures import style
-from aebayes.figures.planes import draw_planes, show_manifold, show_plane
-from aebayes.figures.sources import Sources
+from aebayes.figures.planes import draw_class_planes, draw_planes, show_plane
+from aebayes.figures.sources import Shown, Sources
 
 
 def test_codes_are_coloured_by_class_over_the_priors_draws(sources: dict[str, Sources]) -> None:
@@ -24,17 +24,41 @@ def test_codes_are_coloured_by_class_over_the_priors_draws(sources: dict[str, So
     assert names == ["0", "1", "2", "3"]
 
 
-def test_images_lie_as_the_plane_does(sources: dict[str, Sources]) -> None:
-    dataset = sources["aae-figure-2"].dataset("four_points")
+def test_images_lie_as_the_plane_does(sources: dict[str, Sources], monkeypatch) -> None:
     manifold = np.zeros((3, 3, 4))
     manifold[2, 0] = 1  # the largest z₁, the smallest z₂: right, at the bottom
+    finite = Shown.finite
+
+    def with_one_bright(shown: Shown, *names: str, **sizes: int) -> list[np.ndarray]:
+        if "manifold" in names:
+            return [np.array([-1.5, 0.0, 1.5]), manifold]
+        return finite(shown, *names, **sizes)
+
+    monkeypatch.setattr(Shown, "finite", with_one_bright)
     with style.applied():
-        axes = style.new_figure(1).subplots()
-        show_manifold(axes, manifold, dataset)
+        axes = draw_planes(sources["aae-figure-2"]).axes[1]
     picture = axes.images[0].get_array()
     third = picture.shape[0] // 3
     assert picture[-third + 2 :, -third + 2 :].min() == 1
     assert picture[: third - 2, : third - 2].max() == 0
+    assert axes.get_title() == "decoded at $z$ = −1.5 … 1.5"
+
+
+def test_a_row_of_decoded_images_a_class_in_the_colour_of_its_codes(
+    sources: dict[str, Sources],
+) -> None:
+    with style.applied():
+        figure = draw_class_planes(sources["aae-figure-4"])
+        axes = figure.axes[1]
+        labels = axes.get_yticklabels()
+        assert [label.get_text() for label in labels] == ["0", "1", "2", "3"]
+        assert [label.get_color() for label in labels] == list(style.CLASS_COLOURS[:4])
+    (walk,) = sources["aae-figure-4"].experiments()[0].arrays("class_walk")
+    picture = axes.images[0].get_array()
+    row = int(axes.get_yticks()[2])  # the third class's row, in the picture's pixels
+    near = walk[2, 0].reshape(2, 2)
+    assert np.abs(picture[row - 3 : row + 3, 1] - near[:, :1].mean()).min() < 1
+    assert any(np.isclose(picture[row - 2, 1], value) for value in near[:, 0])
 
 
 def test_more_classes_than_colours_are_refused() -> None:

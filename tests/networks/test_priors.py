@@ -70,6 +70,18 @@ def test_swiss_roll_runs_outwards_class_by_class_along_its_curve():
     assert not prior.has_density
 
 
+@pytest.mark.parametrize("prior", [Petals(**PETALS), SwissRoll(**ROLL)], ids=["petals", "roll"])
+def test_walk_stays_within_each_classs_part_and_runs_outwards(prior):
+    walk = prior.walk(8)  # (classes, 8, 2)
+    draws = prior.sample_class(torch.arange(10).repeat(2000, 1).T[None], streams(1))[0]
+    for label in range(10):
+        distances = torch.cdist(walk[label], draws[label])
+        assert distances.amin(1).max() < 0.4
+    outwards = walk.norm(dim=-1).diff(dim=-1)
+    assert (outwards > 0).all()
+    assert walk.norm(dim=-1).max() <= prior.extent() + 1e-5
+
+
 def test_uniform_has_no_mass_outside_its_cube():
     log_p = Uniform(3, 2.0).log_prob(torch.tensor([[1.9, -1.9, 0.0], [2.1, 0.0, 0.0]]))
     assert log_p.tolist() == [pytest.approx(-3 * math.log(4)), -math.inf]

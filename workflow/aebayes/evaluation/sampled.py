@@ -18,6 +18,7 @@ from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log
 from aebayes.evaluation.units import active_units, unit_variances, without_inactive
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.priors import ClassPrior
 from aebayes.streams import Streams
 
 Arrays = dict[str, np.ndarray]
@@ -189,6 +190,8 @@ def plane_arrays(model: AutoEncoder, x: Tensor, streams: Streams) -> Arrays:
         prior_draws: (N', 2).
         manifold_axis: (G,), along both axes: the prior's quantiles, or its extent.
         manifold: (G, G, X), E[x|z] there, z₁ first.
+        class_walk: (C, G, X), E[x|z] along the main axis of each class's part of the prior, where
+            it has such parts.
     """
     codes = [model.encode(part, streams)[0] for part in x.split(CODES_IMAGES_AT_ONCE, 1)]
     axis = model.prior.axis(MANIFOLD_SIDE).to(x.device)
@@ -200,6 +203,10 @@ def plane_arrays(model: AutoEncoder, x: Tensor, streams: Streams) -> Arrays:
         "manifold_axis": axis,
         "manifold": manifold,
     }
+    if isinstance(model.prior, ClassPrior):
+        points = model.prior.walk(MANIFOLD_SIDE).to(x.device)
+        walk = model.decode(points.flatten(0, 1).expand(len(x), -1, -1))
+        arrays["class_walk"] = walk[0].unflatten(0, points.shape[:2])
     return {name: array.cpu().numpy() for name, array in arrays.items()}
 
 

@@ -1,14 +1,17 @@
-"""AAE, figure 2: codes of hold-out images in the plane, and the images decoded across it."""
+"""AAE, figures 2 and 4: codes of hold-out images in the plane, and images decoded from it."""
+
+from collections.abc import Callable
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from aebayes.data.dataset import Dataset
 from aebayes.errors import AebayesError
 from aebayes.figures.images import as_images, show_grid
-from aebayes.figures.sources import Sources
+from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import (
     CLASS_COLOURS,
     COLUMN,
@@ -24,7 +27,20 @@ MOST_CODES = 4000
 PANEL = COLUMN / 2 - 0.1
 
 
+Decoded = Callable[[Axes, Shown, Dataset], None]
+
+
 def draw_planes(sources: Sources) -> Figure:
+    """AAE, figure 2: codes coloured by class, and images decoded on a grid over the plane."""
+    return rows_of(sources, show_manifold)
+
+
+def draw_class_planes(sources: Sources) -> Figure:
+    """AAE, figure 4: codes coloured by class, and images decoded along each class's part."""
+    return rows_of(sources, show_class_walk)
+
+
+def rows_of(sources: Sources, show_decoded: Decoded) -> Figure:
     """A row an experiment: its codes of test images, coloured by class, and what it decodes."""
     experiments = sources.experiments()
     figure = new_figure(len(experiments) * (PANEL + 0.22) + 0.5)
@@ -36,12 +52,10 @@ def draw_planes(sources: Sources) -> Figure:
         dataset = sources.dataset(shown.dataset)
         _, classes = dataset.split("test")
         codes, draws = shown.finite("test_codes", "prior_draws", N=len(classes))
-        axis, manifold = shown.finite("manifold_axis", "manifold", X=dataset.pixels)
         show_plane(plane, codes, classes, draws)
         plane.set_title(shown.label, color=method_colour(shown.method))
         plane.set_ylabel("$z_2$")
-        show_manifold(images, manifold, dataset)
-        images.set_title(f"decoded, $z_1, z_2$ = {axis[0]:.1f} … {axis[-1]:.1f}")
+        show_decoded(images, shown, dataset)
         named |= dict.fromkeys(np.unique(classes).tolist())
     rows[-1, 0].set_xlabel("$z_1$")
     show_classes(panels_of(bottom, 1, 1)[0, 0], sorted(named))
@@ -63,13 +77,31 @@ def show_plane(axes: Axes, codes: np.ndarray, classes: np.ndarray, draws: np.nda
     )
     reach = 1.05 * max(np.abs(draws).max(), np.quantile(np.abs(codes), 0.995))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], symmetric=True))
 
 
-def show_manifold(axes: Axes, manifold: np.ndarray, dataset: Dataset) -> None:
-    """Images (G, G, X) laid out as the plane is: z₁ to the right, z₂ upwards."""
+def show_manifold(axes: Axes, shown: Shown, dataset: Dataset) -> None:
+    """Images decoded on a grid, laid out as the plane is: z₁ to the right, z₂ upwards."""
+    axis, manifold = shown.finite("manifold_axis", "manifold", X=dataset.pixels)
     upright = manifold[:, ::-1].swapaxes(0, 1)
     side = len(manifold)
     show_grid(axes, as_images(upright.reshape(side * side, -1), dataset), side)
+    ends = f"{axis[0]:.1f} … {axis[-1]:.1f}".replace("-", "−")
+    axes.set_title(f"decoded at $z$ = {ends}")
+
+
+def show_class_walk(axes: Axes, shown: Shown, dataset: Dataset) -> None:
+    """Images decoded outwards along each class's part of the prior: a row a class, named."""
+    (walk,) = shown.finite("class_walk", X=dataset.pixels)
+    show_grid(axes, as_images(walk.reshape(-1, dataset.pixels), dataset), walk.shape[1])
+    bottom = axes.get_ylim()[0]
+    rows = (np.arange(len(walk)) + 0.5) / len(walk) * (bottom + 0.5) - 0.5
+    axes.set(yticks=rows, yticklabels=range(len(walk)))
+    axes.tick_params(axis="y", length=0)
+    for label, colour in zip(axes.get_yticklabels(), CLASS_COLOURS, strict=False):
+        label.set_color(colour)
+    axes.set_title("decoded outwards, by class")
 
 
 def show_classes(axes: Axes, classes: list[int]) -> None:

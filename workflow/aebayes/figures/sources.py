@@ -12,8 +12,8 @@ from aebayes.data.dataset import Dataset, load
 from aebayes.errors import AebayesError
 from aebayes.files import read_json, read_npz, refuse_unreadable
 
-# By array of arrays.npz: R replicas, S codes, B data points, n images, N test images, M draws, X
-# pixels, G cells or points a side, K numbers of samples, Z latent units of a layer.
+# By array of arrays.npz: R replicas, S codes, B data points, n images, N test images, M draws, C
+# classes, X pixels, G cells or points a side, K numbers of samples, Z latent units of a layer.
 SHAPES = {
     "codes": ("R", "S", "B", 2),
     **dict.fromkeys(("samples", "images", "reconstructions"), ("n", "X")),
@@ -26,6 +26,7 @@ SHAPES = {
     "prior_draws": ("M", 2),
     "manifold_axis": ("G",),
     "manifold": ("G", "G", "X"),
+    "class_walk": ("C", "G", "X"),
     "posterior_k": (1,),
     "posterior_images": ("n", "X"),
     "posterior_axes": ("n", 2, "G"),

@@ -93,6 +93,10 @@ class ClassPrior(nn.Module):
         """Points along an axis at which an image is shown, over its extent: (side,)."""
         return torch.linspace(-self.extent(), self.extent(), side)
 
+    def walk(self, side: int) -> Tensor:
+        """Points along the main axis of each class's part: (classes, side, 2)."""
+        raise NotImplementedError
+
 
 class Petals(ClassPrior):
     """An even mixture of 2-D Gaussians around the origin, each elongated towards it.
@@ -114,6 +118,11 @@ class Petals(ClassPrior):
     def extent(self) -> float:
         """Two deviations beyond the means: how far from the origin its mass reaches."""
         return self.radius + 2 * self.along
+
+    def walk(self, side: int) -> Tensor:
+        """From two deviations nearer to the origin than the mean to two farther."""
+        radial = self.radius + self.along * torch.linspace(-2, 2, side)
+        return radial[:, None] * self.axes(radial.device)[0][:, None]
 
     def axes(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """Unit vectors along and across each class's radius: two of (classes, 2)."""
@@ -158,6 +167,11 @@ class SwissRoll(ClassPrior):
     def extent(self) -> float:
         """Its rim: how far from the origin its mass reaches."""
         return self.radius
+
+    def walk(self, side: int) -> Tensor:
+        """Outwards along the roll, at even shares of each class's stretch."""
+        shares = (torch.arange(side) + 0.5) / side
+        return self.curve((torch.arange(self.classes)[:, None] + shares) / self.classes)
 
     def curve(self, t: Tensor) -> Tensor:
         """Points of the roll: t in [0, 1] (...) -> (..., 2)."""
