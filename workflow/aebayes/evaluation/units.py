@@ -11,7 +11,6 @@ from torch import Tensor
 
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.layers import Linear
-from aebayes.networks.priors import Normal
 from aebayes.streams import Streams
 
 ACTIVE_VARIANCE = 0.01
@@ -55,9 +54,7 @@ def without_inactive(model: AutoEncoder, replica: int, active: list[Tensor]) -> 
     cut(decoder.layers[0], 1, kept[0])
     if len(kept) == 1:
         cut(encoder.network.layers[-1], 2, moments_of(kept[0], model.layers[0]))
-        encoder.noise = sizes[0]
-        if isinstance(small.prior, Normal):  # petals have no axes to take out: none is inactive
-            small.prior.latent = sizes[0]
+        encoder.noise = small.prior.latent = sizes[0]
     else:
         cut(encoder.first.network.layers[-1], 2, moments_of(kept[0], model.layers[0]))
         cut(encoder.second.network.layers[0], 1, kept[0])

@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aebayes.figures.groups import groups_of, looks_of, show_key
+from aebayes.figures.groups import groups_of, label_outer, looks_of, show_key
 from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import new_figure, note
 
@@ -28,12 +28,7 @@ def draw_bounds(sources: Sources) -> Figure:
         axes.set_title(group.title)
         axes.set_xscale("log")
         sns.despine(ax=axes)
-    for axes in panels[len(groups) :]:
-        axes.remove()
-    for axes in panels[len(groups) - columns : len(groups)]:
-        axes.set_xlabel("samples $k$")
-    for axes in panels[: len(groups) : columns]:
-        axes.set_ylabel("$L_k$ (nats)")
+    label_outer(panels, len(groups), columns, "samples $k$", "$L_k$ (nats)")
     show_key(figure, groups, looks)
     note(figure, "bands: ± standard error")
     return figure

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
@@ -66,6 +67,20 @@ def looks_of(experiments: Sequence[Shown]) -> dict[str, dict]:
         }
         for shown in experiments
     }
+
+
+def label_outer(panels: Sequence[Axes], shown: int, columns: int, x: str, y: str) -> None:
+    """Name the axes at the foot and at the left of a grid, and remove what none was drawn on.
+
+    Args:
+        shown: how many of the panels, row by row, are in use.
+    """
+    for axes in panels[shown:]:
+        axes.remove()
+    for axes in panels[max(0, shown - columns) : shown]:
+        axes.set_xlabel(x)
+    for axes in panels[:shown:columns]:
+        axes.set_ylabel(y)
 
 
 def show_key(figure: Figure, groups: Sequence[Group], looks: dict[str, dict]) -> None:

@@ -26,7 +26,6 @@ from aebayes.figures.style import (
 MOST_CODES = 4000
 PANEL = COLUMN / 2 - 0.1
 
-
 Decoded = Callable[[Axes, Shown, Dataset], None]
 
 
@@ -107,15 +106,15 @@ def show_class_walk(axes: Axes, shown: Shown, dataset: Dataset) -> None:
 def show_classes(axes: Axes, classes: list[int]) -> None:
     """Each class's colour."""
     axes.set_axis_off()
-    marks = [
+    marks = [Line2D([], [], ls="", label="class")]
+    marks += [
         Line2D([], [], ls="", marker="o", markersize=3.5, color=CLASS_COLOURS[each], label=each)
         for each in classes
     ]
     axes.legend(
         handles=marks,
         loc="center",
-        ncols=len(classes),
-        title=None,
+        ncols=len(marks),
         frameon=False,
         handletextpad=-0.2,
         columnspacing=0.7,

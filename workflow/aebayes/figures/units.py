@@ -7,7 +7,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from aebayes.figures.groups import groups_of, looks_of, show_key
+from aebayes.figures.groups import groups_of, label_outer, looks_of, show_key
 from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import BLACK, new_figure, note
 from aebayes.labels import COMMA
@@ -37,12 +37,8 @@ def draw_units(sources: Sources) -> Figure:
         variable = f"$z_{layer + 1}$" if group.layers > 1 else "$z$"
         axes.set_title("\n".join(f"{group.title}{COMMA}{variable}".split(COMMA, 1)))
         sns.despine(ax=axes)
-    for axes in panels[len(shown) :]:
-        axes.remove()
-    for axes in panels[max(0, len(shown) - columns) : len(shown)]:
-        axes.set_xlabel("unit, sorted")
-    for axes in panels[: len(shown) : columns]:
-        axes.set_ylabel("$\\log_{10}\\,\\mathrm{Var}_x(\\mathrm{E}_q[u])$")
+    variance = "$\\log_{10}\\,\\mathrm{Var}_x(\\mathrm{E}_q[u])$"
+    label_outer(panels, len(shown), columns, "unit, sorted", variance)
     show_key(figure, groups, looks)
     note(figure, "above the dashed line: active")
     return figure

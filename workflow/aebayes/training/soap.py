@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 LONGEST = 256  # a longer side (the pixels) keeps its axes: its products would cost more than a step
-REFRESH = 25  # steps between two refreshed bases, as the paper finds 10 to 100 alike
+REFRESH = 25  # steps between two refreshed bases, each a QR decomposition a side
 
 
 @dataclass(frozen=True)
