@@ -3,8 +3,9 @@ import math
 import pytest
 import torch
 
+from aebayes.compilation import compiler_found
 from aebayes.networks.initialise import initialise
-from aebayes.networks.layers import MLP, Linear
+from aebayes.networks.layers import MLP, Linear, tanh
 from aebayes.streams import Streams
 
 
@@ -53,3 +54,15 @@ def test_replica_starts_from_the_same_weights_whatever_is_stacked_with_it():
     initialise(alone, "glorot_uniform", Streams(1, [2], "initialisation"))
     for all_, one in zip(stacked.parameters(), alone.parameters(), strict=True):
         assert torch.equal(all_[2], one[0])
+
+
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
+def test_tanh_in_compiled_bfloat16_is_as_exact_as_its_rounding():
+    x = torch.arange(-(2**15), 2**15, dtype=torch.int16).view(torch.bfloat16)  # all there are
+    x = x[x.isfinite()].requires_grad_()
+    y = torch.compile(tanh, dynamic=False)(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    exact = torch.tanh(x.detach().double())
+    spacing = 2.0**-8 * exact.abs() + 1e-7  # one unit in the last place, and float32's near 0
+    assert ((y.double() - exact).abs() <= spacing).all()
+    assert ((slope.double() - (1 - exact.square())).abs() <= 2.0**-7).all()

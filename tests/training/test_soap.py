@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from aebayes.compilation import compiler_found
 from aebayes.training import soap
 from aebayes.training.soap import SOAP
 from aebayes.training.state import load_optimiser_state, optimiser_state
@@ -100,7 +101,16 @@ def test_goes_on_from_a_saved_state_byte_for_byte():
     assert torch.equal(parameter, whole)
 
 
-def test_ill_conditioned_regression_is_left_nearer_its_least_squares_solution_than_by_adam():
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
+def test_compiled_it_takes_the_same_path():
+    steps = gradients(40, 2, 5, 4)
+    torch.testing.assert_close(descend(steps, compile=True), descend(steps))
+
+
+@pytest.mark.parametrize("bfloat16", [False, True])
+def test_ill_conditioned_regression_is_left_nearer_its_least_squares_solution_than_by_adam(
+    bfloat16,
+):
     generator = torch.Generator().manual_seed(2)
     spread = torch.logspace(0, -2, 20)
     inputs = torch.randn(500, 20, generator=generator) * spread @ orthogonal(20, 4).float()
@@ -112,6 +122,7 @@ def test_ill_conditioned_regression_is_left_nearer_its_least_squares_solution_th
         for _ in range(400):
             loss = (inputs @ weight[0] - targets).square().mean()
             weight.grad = torch.autograd.grad(loss, weight)[0]
-            optimiser.step()
+            with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
+                optimiser.step()
         losses[make] = loss.item()
     assert losses[SOAP] < 0.1 * losses[torch.optim.Adam]

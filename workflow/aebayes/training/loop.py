@@ -101,7 +101,9 @@ class Trainer:
             phase.name: compiled(phase.loss, self.settings["compile"]) for phase in self.phases
         }
         self.optimisers = [
-            make_optimiser(phase.parameters(), self.settings["phases"][phase.name])
+            make_optimiser(
+                phase.parameters(), self.settings["phases"][phase.name], self.settings["compile"]
+            )
             for phase in self.phases
         ]
         names = [phase.name for phase in self.phases]
@@ -189,12 +191,14 @@ class Trainer:
                 parameter.requires_grad_(True)
         draws = phase.draw(batch, self.streams)
         bfloat16 = self.settings["precision"] == "bfloat16"
-        with torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16):
+        autocast = torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16)
+        with autocast:
             losses = self.losses[phase.name](batch.x, *draws)
         gradients = torch.autograd.grad(losses.sum(), parameters)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
-        optimiser.step()
+        with autocast:
+            optimiser.step()
         return losses.detach()
 
     def optimiser_tensors(self) -> dict[str, torch.Tensor]:

@@ -41,14 +41,21 @@ SCHEDULES: dict[str, Schedule] = {
 }
 
 
-def make_optimiser(parameters: list[nn.Parameter], settings: dict) -> torch.optim.Optimizer:
-    """The optimiser that a phase's settings name; in none of them do replicas mix."""
+def make_optimiser(
+    parameters: list[nn.Parameter], settings: dict, compile: bool = False
+) -> torch.optim.Optimizer:
+    """The optimiser that a phase's settings name; in none of them do replicas mix.
+
+    Args:
+        compile: what torch has no fused kernel for.
+    """
     if settings["optimiser"] == "soap":
         return SOAP(
             parameters,
             lr=settings["learning_rate"],
             betas=tuple(settings["betas"]),
             eps=settings["epsilon"],
+            compile=compile,
         )
     if settings["optimiser"] == "adam":
         return torch.optim.Adam(
