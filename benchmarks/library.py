@@ -138,7 +138,7 @@ def evaluation_step(
         propose = given_gaussians(method.model, compile)
 
     def step() -> Tensor:
-        parts = x.split(IMAGES_AT_ONCE, 1)
+        parts = x.split(IMAGES_AT_ONCE[method.model.encoder.has_density], 1)
         return torch.cat([log_likelihood_bound(propose(part), k, streams) for part in parts], 1)
 
     return step
