@@ -456,3 +456,73 @@ def test_labels_need_a_prior_with_a_part_for_each_class(tmp_path, prior):
     assert "objective.labelled takes a prior with classes" in refused(tmp_path, content)
     aae["model"]["prior"] = PRIORS["petals"]
     assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"
+
+
+def with_grey(method: str, **changes: object) -> dict:
+    """The tiny study with that method on grey digits; `changes` by dotted key, None takes away."""
+    content = tiny.study()
+    entry = tiny.entry(method, "digits")
+    entry["evaluation"] = {"kind": "sampled", "parzen_samples": 50}
+    content["experiments"]["grey"] = entry
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        place = entry
+        for part in path:
+            place = place[part]
+        if value is None:
+            del place[last]
+        else:
+            place[last] = value
+    return content
+
+
+@pytest.mark.parametrize("method", ["gan", "gmmn"])
+def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, method):
+    content = with_grey(method, binarisation="none")
+    study = load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    assert study.experiment("grey")["binarisation"] == "none"
+    assert study.experiment("vae-digits")["binarisation"] == "dynamic"
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "said"),
+    [
+        ("gan", {"model.encoder": tiny.NOISE}, "model.encoder: a GAN has none"),
+        ("gan", {"adversary": None}, "adversary: missing"),
+        (
+            "gan",
+            {"adversary": tiny.LAYERS | {"features": 8}},
+            "adversary.features: only avb takes it: this adversary",
+        ),
+        ("gan", {"objective.generator_loss": "kl"}, "objective.generator_loss: takes one of"),
+        ("gan", {"evaluation.prior_match": True}, "evaluation.prior_match: a GAN has no codes"),
+        ("gan", {"evaluation.importance_samples": 5}, "evaluation.importance_samples: a GAN has"),
+        ("gmmn", {"model.encoder": None}, "model.encoder: missing; only a GAN has none"),
+        ("gmmn", {"model.encoder.code": "linear"}, "model.encoder.code: the GMMN takes sigmoid"),
+        ("gmmn", {"model.encoder.code": None}, "model.encoder.code: missing; the GMMN takes"),
+        ("gmmn", {"model.prior": None}, "model.prior: missing; the GMMN needs a learned one"),
+        ("gmmn", {"model.prior": PRIORS["normal"]}, "model.prior.kind: the GMMN takes learned"),
+        ("gmmn", {"objective.widths": []}, "objective.widths: takes 1 or more entries"),
+        ("gmmn", {"adversary": tiny.LAYERS}, "adversary: the maximum mean discrepancy takes"),
+        (
+            "gmmn",
+            {"evaluation.importance_samples": 5},
+            "evaluation.importance_samples: this prior has no density",
+        ),
+        ("ae_mmd", {}, "evaluation.importance_samples: missing"),
+        (
+            "ae_mmd",
+            {"model.prior": {"kind": "learned", "noise": 3, **tiny.LAYERS}},
+            "model.prior.kind: only the GMMN takes it",
+        ),
+        ("aae", {"model.encoder.code": "sigmoid"}, "model.encoder.code: only the deterministic"),
+        ("aae", {"binarisation": "dynamic"}, "binarisation: takes none, or leave it out"),
+        (
+            "gan",
+            {"evaluation": {"kind": "sampled", "parzen_many_samples": 50}},
+            "evaluation.parzen_samples: missing; parzen_many_samples comes after it",
+        ),
+    ],
+)
+def test_setting_that_a_model_of_grey_images_cannot_take_is_named(tmp_path, method, changes, said):
+    assert refused(tmp_path, with_grey(method, **changes)).startswith(f"experiments.grey.{said}")

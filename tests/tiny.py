@@ -74,6 +74,29 @@ EXPERIMENTS = {
         "training": TRAINING
         | {"phases": dict.fromkeys(("reconstruction", "discriminator", "generator"), ADAM)},
     },
+    "ae_mmd": {
+        "method": "ae_mmd",
+        "model": MODEL | {"encoder": NOISE},
+        "objective": {"widths": [0.5, 2.0]},
+        "training": TRAINING | {"phases": dict.fromkeys(("reconstruction", "matching"), ADAM)},
+    },
+    "gan": {
+        "method": "gan",
+        "model": {key: value for key, value in MODEL.items() if key != "encoder"},
+        "objective": {"generator_loss": "minimax"},
+        "adversary": LAYERS,
+        "training": TRAINING | {"phases": dict.fromkeys(("discriminator", "generator"), ADAM)},
+    },
+    "gmmn": {
+        "method": "gmmn",
+        "model": MODEL
+        | {
+            "encoder": {"kind": "deterministic", "code": "sigmoid", **LAYERS},
+            "prior": {"kind": "learned", "noise": 3, **LAYERS},
+        },
+        "objective": {"widths": [0.2, 1.0]},
+        "training": TRAINING | {"phases": dict.fromkeys(("reconstruction", "matching"), ADAM)},
+    },
 }
 EVALUATIONS = {
     "four_points": {"kind": "exact", "grid": 121, "codes": 200, "density_codes": 20000},

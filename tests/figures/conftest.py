@@ -143,6 +143,7 @@ def study() -> Study:
             "figures": {
                 "aae-figure-2": {"experiments": dict(CODES)},
                 "aae-figure-4": {"experiments": dict(CODES)},
+                "aae-figure-5": every,
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,

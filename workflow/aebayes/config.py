@@ -56,7 +56,7 @@ class Study:
     content: dict
 
     def experiment(self, name: str) -> dict:
-        """One experiment with its name and its dataset's binarisation filled in.
+        """One experiment with its name and, unless it has its own, its dataset's binarisation.
 
         Raises:
             AebayesError: the study has no such experiment.
@@ -70,8 +70,8 @@ class Study:
         experiment = experiments[name]
         return {
             "name": name,
-            **experiment,
             "binarisation": self.content["datasets"][experiment["dataset"]]["binarisation"],
+            **experiment,
         }
 
     @property

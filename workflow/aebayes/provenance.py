@@ -17,12 +17,12 @@ PACKAGE = Path(__file__).parent
 CODE = {
     "prepare": ("files.py", "data"),
     "train": (
-        *("streams.py", "devices.py", "tensors.py", "runs.py", "compilation.py"),
+        *("streams.py", "devices.py", "tensors.py", "runs.py", "compilation.py", "kernels.py"),
         *("networks", "training", "data/dataset.py"),
         *("methods/base.py", "methods/make.py", "methods/{method}.py"),
     ),
     "evaluate": (
-        *("streams.py", "devices.py", "tensors.py", "runs.py", "compilation.py"),
+        *("streams.py", "devices.py", "tensors.py", "runs.py", "compilation.py", "kernels.py"),
         *("networks", "evaluation", "data/dataset.py"),
         *("methods/base.py", "methods/make.py", "methods/{method}.py"),
     ),

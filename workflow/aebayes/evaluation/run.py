@@ -56,7 +56,10 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
             as_trained_on(part, scale, binarise, streams) for part in images.split(TRAIN_AT_ONCE)
         )
         compile = experiment["training"]["compile"]
-        metrics, arrays = sampled_metrics(method, x, train, settings, streams, compile)
+        held_out = None
+        if "parzen_samples" in settings:
+            held_out = as_trained_on(*pixels_of(dataset, "validation", where), binarise, streams)
+        metrics, arrays = sampled_metrics(method, x, train, settings, streams, compile, held_out)
 
     write_npz(folder / "arrays.npz", arrays)
     content = {

@@ -13,6 +13,8 @@ from aebayes.compilation import compiled
 from aebayes.evaluation.likelihood import ImportanceSums, importance_sums, round_numbers
 from aebayes.evaluation.match import match_metrics
 from aebayes.evaluation.metrics import NATS, Metric
+from aebayes.evaluation.neighbours import precision_and_recall
+from aebayes.evaluation.parzen import parzen_window
 from aebayes.evaluation.posteriors import posterior_arrays
 from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
 from aebayes.evaluation.units import active_units, unit_variances, without_inactive
@@ -44,6 +46,7 @@ def sampled_metrics(
     settings: dict,
     streams: Streams,
     compile: bool = False,
+    validation: Tensor | None = None,
 ) -> tuple[dict[str, Metric], Arrays]:
     """Metrics by replica over the test images, and arrays for figures.
 
@@ -52,7 +55,9 @@ def sampled_metrics(
         train: all training images likewise, some at a time, (R, B, X).
         settings: `importance_samples`, k of the likelihood bound, not computed if absent;
             `pruned_images`, for how many test images it is computed without inactive units, too;
-            `prior_match`, whether the codes are compared with the prior.
+            `prior_match`, whether the codes are compared with the prior; `parzen_samples`, on how
+            many of the model's samples windows are put, and `parzen_many_samples`, once more.
+        validation: images likewise (R, N', X), by which the windows' width is chosen.
     """
     model = method.model
     metrics, arrays = {}, {}
@@ -67,6 +72,10 @@ def sampled_metrics(
         arrays["bounds_k"] = sums.ks.cpu().numpy()
         arrays["bounds"] = np.array([bound.replicas for bound in bounds]).T
         arrays["bounds_error"] = np.array([bound.standard_error for bound in bounds]).T
+    if "parzen_samples" in settings:
+        metrics |= sample_metrics(model, validation, x, settings, streams)
+    if model.encoder is None:
+        return metrics, arrays | figure_arrays(method, x, streams)
     metrics |= code_metrics(method, x, streams)
     if settings.get("prior_match"):
         metrics |= match_metrics(model, x, streams)
@@ -146,6 +155,29 @@ def pruning_cost(
     return bound - torch.cat(rows)
 
 
+def sample_metrics(
+    model: AutoEncoder, validation: Tensor, x: Tensor, settings: dict, streams: Streams
+) -> dict[str, Metric]:
+    """What the model's samples are worth: Parzen windows, precision and recall.
+
+    Images are the first replica's: they differ between replicas only where they are binarised.
+    """
+    metrics = {}
+    for name in ("parzen", "parzen_many"):
+        if f"{name}_samples" in settings:
+            samples = settings[f"{name}_samples"]
+            densities, deviations = parzen_window(model, validation[0], x[0], samples, streams)
+            metrics[name] = over_images(densities)
+            metrics[f"{name}_sd"] = Metric.of(deviations, "intensity")
+    generated = model.sample(streams, len(x[0]))
+    pairs = [precision_and_recall(x[0], each) for each in generated]
+    precisions, recalls = zip(*pairs, strict=True)
+    return metrics | {
+        "precision": Metric.of(precisions, "share"),
+        "recall": Metric.of(recalls, "share"),
+    }
+
+
 def code_metrics(method: Method, x: Tensor, streams: Streams) -> dict[str, Metric]:
     """Reconstruction and ELBO of images (R, N, X)."""
     parts = [reconstruct(method, images, streams) for images in x.split(CODES_IMAGES_AT_ONCE, 1)]
@@ -213,8 +245,8 @@ def plane_arrays(model: AutoEncoder, x: Tensor, streams: Streams) -> Arrays:
 def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
     """The first replica's random samples, and test images beside their reconstructions: (n, X)."""
     model = method.model
-    samples = model.decode(model.prior.sample(streams, FIGURE_IMAGES))
-    shown = x[:, :FIGURE_IMAGES]
-    reconstructions = model.decode(model.encode(shown, streams))
-    arrays = {"samples": samples, "images": shown, "reconstructions": reconstructions}
+    arrays = {"samples": model.sample(streams, FIGURE_IMAGES)}
+    if model.encoder is not None:
+        arrays["images"] = x[:, :FIGURE_IMAGES]
+        arrays["reconstructions"] = model.decode(model.encode(arrays["images"], streams))
     return {name: array[0].cpu().numpy() for name, array in arrays.items()}

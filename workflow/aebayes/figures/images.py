@@ -5,6 +5,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from aebayes.data.dataset import Dataset
 from aebayes.figures.groups import groups_of
@@ -15,12 +16,14 @@ from aebayes.figures.style import (
     GREY,
     method_colour,
     new_figure,
+    note,
     point_colours,
     point_name,
 )
 
 GRID_SIDE = 6
 STRIP = 10
+NEAREST_ROWS = 6
 
 
 def draw_data(sources: Sources) -> Figure:
@@ -95,6 +98,46 @@ def draw_samples_in_rows(sources: Sources) -> Figure:
         several = [other.dataset for other in groups].count(group.dataset) > 1
         row[0].set_ylabel(dataset.name + depth * several)
     return figure
+
+
+def draw_nearest(sources: Sources) -> Figure:
+    """AAE, figure 5: random samples; the last column has the training images nearest to the ninth.
+
+    Nearest in the sum of squared differences of pixels: what a model that merely remembers repeats.
+    """
+    experiments = sources.experiments()
+    rows = math.ceil(len(experiments) / 2)
+    side = COLUMN / 2 * NEAREST_ROWS / STRIP
+    figure = new_figure(rows * (side + 0.2) + 0.16)
+    note(figure, "framed: the training image nearest to its left")
+    places = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for axes, shown in zip(places, experiments, strict=False):
+        dataset = sources.dataset(shown.dataset)
+        (samples,) = shown.arrays("samples", X=dataset.pixels)
+        grid = with_nearest(samples[: NEAREST_ROWS * (STRIP - 1)], dataset)
+        show_grid(axes, as_images(grid, dataset), STRIP)
+        colour = method_colour(shown.method)
+        axes.set_title(shown.label, color=colour)
+        right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+        width = (right + 0.5) / STRIP
+        corner = right - width, -0.5
+        axes.add_patch(
+            Rectangle(corner, width, bottom + 0.5, fill=False, color=colour, clip_on=False)
+        )
+    for axes in places[len(experiments) :]:
+        axes.remove()
+    return figure
+
+
+def with_nearest(samples: np.ndarray, dataset: Dataset) -> np.ndarray:
+    """Rows of samples (n, X) in [0, 1], each with the training image nearest to its last."""
+    images = dataset.split("train")[0].reshape(-1, dataset.pixels).astype(np.float32)
+    images /= dataset.scale
+    rows = samples.reshape(-1, STRIP - 1, dataset.pixels)
+    # The squares of the samples are the same for every image.
+    distances = np.square(images).sum(1) - 2 * rows[:, -1] @ images.T
+    nearest = images[distances.argmin(1)]
+    return np.concatenate([rows, nearest[:, None]], 1).reshape(-1, dataset.pixels)
 
 
 def draw_reconstructions(sources: Sources) -> Figure:

@@ -117,6 +117,7 @@ def show_classes(axes: Axes, classes: list[int]) -> None:
         ncols=len(marks),
         frameon=False,
         handletextpad=-0.2,
-        columnspacing=0.7,
+        handlelength=1.0,
+        columnspacing=0.6,
         borderpad=0,
     )

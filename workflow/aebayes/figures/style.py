@@ -32,6 +32,9 @@ METHOD_COLOURS = {
     "avb": "#d55e00",
     "aae": AAE,
     "avb_restricted": AAE,
+    "ae_mmd": "#8a6d3b",
+    "gan": "#e69f00",
+    "gmmn": "#56b4e9",
 }
 # Of experiments with rising numbers of samples, where the colour tells their methods.
 DASHES = ((0, (1, 1.3)), (0, (4, 1.6)), "-")

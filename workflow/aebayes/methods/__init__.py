@@ -1,9 +1,12 @@
 """The methods, by the name that a study's experiment gives."""
 
 from aebayes.methods.aae import AAE
+from aebayes.methods.ae_mmd import MMDAutoEncoder
 from aebayes.methods.avb import AVB
 from aebayes.methods.avb_restricted import RestrictedAVB
 from aebayes.methods.base import Method
+from aebayes.methods.gan import GAN
+from aebayes.methods.gmmn import GMMN
 from aebayes.methods.iwae import IWAE
 from aebayes.methods.vae import VAE
 
@@ -13,4 +16,7 @@ METHODS: dict[str, type[Method]] = {
     "avb": AVB,
     "avb_restricted": RestrictedAVB,
     "aae": AAE,
+    "ae_mmd": MMDAutoEncoder,
+    "gan": GAN,
+    "gmmn": GMMN,
 }

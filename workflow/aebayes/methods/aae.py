@@ -67,10 +67,6 @@ class AAE(Method):
         """Labels (R, B) in one-hot form, the last place for an unknown one: (R, B, C + 1)."""
         return one_hot(labels, self.model.prior.classes + 1).float()
 
-    def reconstruction_loss(self, x: Tensor, noise: Tensor) -> Tensor:
-        """−E_q log p(x|z): (R, B, X) -> (R,)."""
-        return -self.model.log_likelihood(x, self.model.encoder(x, noise)).mean(1)
-
     def discriminator_loss(self, x: Tensor, noise: Tensor, prior: Tensor, *told: Tensor) -> Tensor:
         """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
         with torch.no_grad():

@@ -70,6 +70,10 @@ class Method(nn.Module):
         """The phases of one step, in order."""
         raise NotImplementedError
 
+    def reconstruction_loss(self, x: Tensor, noise: Tensor) -> Tensor:
+        """−E_q log p(x|z), an autoencoder's own loss: (R, B, X) -> (R,)."""
+        return -self.model.log_likelihood(x, self.model.encoder(x, noise)).mean(1)
+
     def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""
         return (self.model.noise(streams, batch.x.shape[1]),)

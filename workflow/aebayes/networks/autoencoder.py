@@ -1,4 +1,4 @@
-"""Encoder, prior and decoder: all that evaluation knows of a trained model."""
+"""Prior, decoder and, where there is one, encoder: all that evaluation knows of a model."""
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ class AutoEncoder(nn.Module):
     """q(z|x), p(z) and p(x|z), for R replicas.
 
     With two stochastic layers a code z is (z1, z2), one after the other, and the decoder sees z1.
+    A GAN's generator has no encoder: `encoder` is None, and images cannot be encoded.
 
     Args:
         settings: an experiment's `model`.
@@ -26,8 +27,11 @@ class AutoEncoder(nn.Module):
 
     def __init__(self, settings: dict, inputs: int, replicas: int):
         super().__init__()
-        latent, encoder, decoder = settings["latent"], settings["encoder"], settings["decoder"]
-        self.encoder = ENCODERS[encoder["kind"]](replicas, inputs, latent, encoder)
+        latent, decoder = settings["latent"], settings["decoder"]
+        self.encoder = None
+        if "encoder" in settings:
+            kind = ENCODERS[settings["encoder"]["kind"]]
+            self.encoder = kind(replicas, inputs, latent, settings["encoder"])
         self.prior = make_prior(latent, settings.get("prior"), replicas)
         self.layers = latent if isinstance(latent, list) else [latent]
         sizes = [self.layers[0], *decoder["hidden"], inputs]
@@ -50,6 +54,10 @@ class AutoEncoder(nn.Module):
     def outputs(self, z: Tensor) -> Tensor:
         """What the likelihood reads: (R, ..., Z) -> (R, ..., X)."""
         return self.decoder(z[..., : self.layers[0]])
+
+    def sample(self, streams: Streams, *shape: int) -> Tensor:
+        """E[x|z] of draws from the prior: (R, *shape, X)."""
+        return self.decode(self.prior.sample(streams, *shape))
 
     def decode(self, z: Tensor) -> Tensor:
         """E[x|z]: (R, ..., Z) -> (R, ..., X)."""

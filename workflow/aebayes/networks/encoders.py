@@ -3,6 +3,7 @@
 Each is a map from images and noise to codes; those with a density have a `posterior` too.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -35,6 +36,9 @@ class GaussianEncoder(nn.Module):
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Codes, reparameterised: (R, B, X), (R, ..., B, Z) -> (R, ..., B, Z)."""
         return self.posterior(x).transform(noise)[0]
+
+
+CODES: dict[str, Callable[[Tensor], Tensor]] = {"linear": lambda z: z, "sigmoid": torch.sigmoid}
 
 
 @dataclass(frozen=True)
@@ -119,18 +123,23 @@ class NoiseEncoder(nn.Module):
 
 
 class DeterministicEncoder(nn.Module):
-    """z = f(x): q(z|x) is a point. AAE section 2."""
+    """z = f(x): q(z|x) is a point. AAE section 2.
+
+    Args:
+        settings: with `code` "sigmoid" its codes lie between 0 and 1.
+    """
 
     has_density = False
     noise = 0
 
     def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
         super().__init__()
+        self.code = CODES[settings.get("code", "linear")]
         self.network = MLP(replicas, [inputs, *settings["hidden"], latent], settings["activation"])
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """The code of each image: (R, B, X), (R, ..., B, 0) -> (R, ..., B, Z)."""
-        code = aligned(self.network(x).float(), noise)
+        code = aligned(self.code(self.network(x).float()), noise)
         return code.expand(*noise.shape[:-1], -1)
 
 

@@ -1,4 +1,4 @@
-"""p(z): normal, IWAE's two stochastic layers, and the AAE's shapes: petals, Swiss roll, uniform.
+"""p(z): normal, IWAE's two layers, the AAE's shapes (petals, Swiss roll, uniform), a learned one.
 
 A prior with classes can be drawn from class by class, as the AAE's section 2.3 needs.
 """
@@ -215,6 +215,34 @@ class TwoLayerPrior(nn.Module):
         return torch.cat([z1, z2], -1)
 
 
+class LearnedPrior(nn.Module):
+    """z = f(h), h uniform over a cube: whatever codes a network makes, with no known density.
+
+    Li, Swersky & Zemel 2015, section 4.1: the network that generates an autoencoder's codes.
+    """
+
+    has_density = False
+
+    def __init__(self, replicas: int, latent: int, settings: dict):
+        super().__init__()
+        self.latent = latent
+        self.source = Uniform(settings["noise"], 1.0)
+        sizes = [settings["noise"], *settings["hidden"], latent]
+        self.network = MLP(replicas, sizes, settings["activation"])
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Codes in [0, 1], as an encoder's with `code: sigmoid`: (R, ..., H) -> (R, ..., Z)."""
+        return torch.sigmoid(self.network(h).float())
+
+    def sample(self, streams: Streams, *shape: int) -> Tensor:
+        """Draws: (R, *shape, Z)."""
+        return self(self.source.sample(streams, *shape))
+
+    def axis(self, side: int) -> Tensor:
+        """Points along an axis at which an image is shown: (side,)."""
+        return (torch.arange(side) + 0.5) / side
+
+
 SHAPES = {"normal": Normal, "uniform": Uniform, "petals": Petals, "swiss_roll": SwissRoll}
 
 
@@ -223,5 +251,7 @@ def make_prior(latent: int | list[int], settings: dict | None, replicas: int) ->
     if isinstance(latent, list):
         return TwoLayerPrior(replicas, latent, settings)
     options = dict(settings or {"kind": "normal"})
+    if options["kind"] == "learned":
+        return LearnedPrior(replicas, latent, settings)
     shape = SHAPES[options.pop("kind")]
     return shape(**options) if issubclass(shape, ClassPrior) else shape(latent, **options)

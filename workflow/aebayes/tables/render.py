@@ -83,6 +83,15 @@ def signed(value: float, decimals: int, plus: bool = False) -> str:
     return text.replace("-", "−")
 
 
+# What a quantity's note tells of the runs' evaluation.
+MARKS = (
+    ("{k}", "importance_samples"),
+    ("{pruned}", "pruned_images"),
+    ("{windows}", "parzen_samples"),
+    ("{many}", "parzen_many_samples"),
+)
+
+
 class Layout:
     """A table for people: its cells as text, reasons as numbered notes.
 
@@ -183,9 +192,10 @@ class Layout:
         labelled = self.study.content["tables"][self.name]["experiments"]
         settings = [self.study.experiment(name)["evaluation"] for name in labelled.values()]
         notes = {quantity: quantity.note for quantity in self.table.quantities}
-        for mark, key in (("{k}", "importance_samples"), ("{pruned}", "pruned_images")):
-            numbers = dict.fromkeys(str(each.get(key, "no")) for each in settings)
-            notes = {q: note.replace(mark, " or ".join(numbers)) for q, note in notes.items()}
+        for mark, key in MARKS:
+            numbers = dict.fromkeys(str(each[key]) for each in settings if key in each)
+            told = " or ".join(numbers) or f"evaluation.{key} (not set)"
+            notes = {q: note.replace(mark, told) for q, note in notes.items()}
         return list(notes.items())
 
     def elsewhere(self, values: PublishedValues) -> list[str]:

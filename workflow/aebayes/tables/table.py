@@ -78,6 +78,22 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Quoted:
+    """A row that only a paper has.
+
+    Args:
+        label: the row.
+        dataset: on which the paper measured it.
+        reason: why there is no run of ours.
+    """
+
+    label: str
+    dataset: str
+    reason: str
+    binarisation: str = "none"
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of every study.
 
@@ -88,6 +104,8 @@ class Table:
         also: a paper whose values are listed below the table.
         decimals: of our numbers, and of published ones.
         optimum: the theory's value by quantity, in words, if the table has a row for it.
+        quoted: further rows of the papers, which stand below ours where any value of theirs stands
+            beside ours.
         long: for people it has a line an experiment and columns of quantities, as the CSV has, and
             not the other way round.
     """
@@ -98,6 +116,7 @@ class Table:
     also: tuple[str, ...] = ()
     decimals: tuple[int, int] = (2, 2)
     optimum: Mapping[str, str] = field(default_factory=dict)
+    quoted: tuple["Quoted", ...] = ()
     long: bool = False
 
     def cells(self, name: str, study: Study, runs: Path, values: PublishedValues) -> list[Cell]:
@@ -119,6 +138,13 @@ class Table:
                 ours = Measurement.missing(self.optimum[quantity.name])
                 published = self.find(values, OPTIMUM, quantity, data)
                 cells.append(Cell(OPTIMUM, quantity, ours, published))
+        if any(cell.published for cell in cells):
+            for row in self.quoted:
+                about = {"dataset": row.dataset, "binarisation": row.binarisation}
+                for quantity in self.quantities:
+                    published = self.find(values, row.label, quantity, about)
+                    ours = Measurement.missing(row.reason)
+                    cells.append(Cell(row.label, quantity, ours, published))
         return cells
 
     def find(

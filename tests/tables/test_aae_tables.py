@@ -1,0 +1,47 @@
+"""AAE's Table 1: the paper's own rows stand below ours, and say why we have none."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cells import cells_of
+
+from aebayes.tables.aae import BASELINE, TFD
+
+PARZEN = "Parzen log-likelihood, 10K samples"
+MANY = "Parzen log-likelihood, 10M samples"
+
+
+@pytest.fixture
+def evaluated(evaluate: Callable[..., Path]) -> None:
+    """One replica of the AAE, by windows alone."""
+    parzen = {"unit": "nats/image", "replicas": [341.5], "mean": 341.5, "sd": None}
+    evaluate("aae-grey-mnist", {"parzen": {**parzen, "standard_error": [2.1]}})
+
+
+def test_ours_stands_beside_the_published_value_of_grey_mnist(study, evaluated, tmp_path):
+    cells = cells_of("aae-table-1", study, tmp_path)
+    assert cells["AAE", PARZEN]["mean"] == "341.5"
+    assert cells["AAE", PARZEN]["published"] == "340"
+    assert (
+        cells["AAE", MANY]["status"] == "not run: its evaluation in this study does not ask for it"
+    )
+    assert cells["AAE", MANY]["published"] == "427"
+    text = (tmp_path / "tables" / "aae-table-1.md").read_text()
+    assert "341.5 (s.e. 2.1)" in text
+    assert "on 10000 samples" in text
+
+
+def test_rows_that_only_the_paper_has_say_why(study, evaluated, tmp_path):
+    cells = cells_of("aae-table-1", study, tmp_path)
+    assert cells["Deep GSN", PARZEN]["published"] == "214"
+    assert cells["Deep GSN", PARZEN]["status"] == f"not run: {BASELINE}"
+    assert cells["AAE, TFD", MANY]["published"] == "2522"
+    assert cells["AAE, TFD", MANY]["status"] == f"not run: {TFD}"
+
+
+def test_they_do_not_stand_below_runs_on_other_data(study, evaluated, tmp_path):
+    study.content["experiments"]["aae-grey-mnist"]["binarisation"] = "dynamic"
+    study.content["experiments"]["vae-grey-mnist"]["binarisation"] = "dynamic"
+    cells = cells_of("aae-table-1", study, tmp_path)
+    assert {row for row, _ in cells} == {"AAE", "VAE"}
