@@ -24,10 +24,16 @@ def compiler_found() -> bool:
     return found
 
 
-def compiled(function: Callable, wanted: bool) -> Callable:
-    """The function, compiled for the shapes it is called with if that is wanted and possible."""
+def compiled(function: Callable, wanted: bool, capture: bool = False) -> Callable:
+    """The function, compiled for the shapes it is called with if that is wanted and possible.
+
+    Args:
+        capture: on a GPU replay it as CUDA graphs, without a launch a kernel. What it returns is
+            then overwritten by its next call after `torch.compiler.cudagraph_mark_step_begin()`.
+    """
     if not wanted or not compiler_found():
         return function
     # It warns that a machine without a GPU has none.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
-    return torch.compile(function, dynamic=False)
+    capture = capture and torch.cuda.is_available()
+    return torch.compile(function, dynamic=False, mode="reduce-overhead" if capture else None)

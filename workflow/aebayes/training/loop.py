@@ -98,7 +98,10 @@ class Trainer:
         self.fingerprint = fingerprint
         self.phases = method.phases()
         self.losses = {
-            phase.name: compiled(phase.loss, self.settings["compile"]) for phase in self.phases
+            phase.name: compiled(
+                phase.loss, self.settings["compile"], streams.device.type == "cuda"
+            )
+            for phase in self.phases
         }
         self.optimisers = [
             make_optimiser(
@@ -192,6 +195,7 @@ class Trainer:
         draws = phase.draw(batch, self.streams)
         bfloat16 = self.settings["precision"] == "bfloat16"
         autocast = torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16)
+        torch.compiler.cudagraph_mark_step_begin()  # the last step's losses and gradients are used
         with autocast:
             losses = self.losses[phase.name](batch.x, *draws)
         gradients = torch.autograd.grad(losses.sum(), parameters)
