@@ -496,7 +496,7 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
         ),
         ("gan", {"objective.generator_loss": "kl"}, "objective.generator_loss: takes one of"),
         ("gan", {"evaluation.prior_match": True}, "evaluation.prior_match: a GAN has no codes"),
-        ("gan", {"evaluation.importance_samples": 5}, "evaluation.importance_samples: a GAN has"),
+        ("gan", {"evaluation.importance_samples": 5}, "evaluation.importance_samples: this model"),
         ("gmmn", {"model.encoder": None}, "model.encoder: missing; only a GAN has none"),
         ("gmmn", {"model.encoder.code": "linear"}, "model.encoder.code: the GMMN takes sigmoid"),
         ("gmmn", {"model.encoder.code": None}, "model.encoder.code: missing; the GMMN takes"),
@@ -516,6 +516,18 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             "model.prior.kind: only the GMMN takes it",
         ),
         ("aae", {"model.encoder.code": "sigmoid"}, "model.encoder.code: only the deterministic"),
+        ("vae", {"model.decoder.classes": 10}, "model.decoder.classes: only the AAE takes it"),
+        (
+            "aae_style",
+            {"evaluation.importance_samples": 5},
+            "evaluation.importance_samples: log p(x) is not known",
+        ),
+        ("aae_style", {"objective.labelled": 5}, "objective.labelled: a decoder that is told"),
+        (
+            "aae",
+            {"evaluation": {"kind": "sampled", "importance_samples": 5, "recognise": True}},
+            "evaluation.recognise: it takes objective.labelled or decoder.classes",
+        ),
         ("aae", {"binarisation": "dynamic"}, "binarisation: takes none, or leave it out"),
         (
             "gan",

@@ -74,6 +74,15 @@ EXPERIMENTS = {
         "training": TRAINING
         | {"phases": dict.fromkeys(("reconstruction", "discriminator", "generator"), ADAM)},
     },
+    "aae_style": {
+        "method": "aae",
+        "model": MODEL
+        | {"encoder": {"kind": "deterministic", **LAYERS}, "decoder": LAYERS | {"classes": 10}},
+        "objective": {"generator_loss": "non_saturating"},
+        "adversary": LAYERS,
+        "training": TRAINING
+        | {"phases": dict.fromkeys(("reconstruction", "discriminator", "generator"), ADAM)},
+    },
     "ae_mmd": {
         "method": "ae_mmd",
         "model": MODEL | {"encoder": NOISE},

@@ -123,3 +123,45 @@ def test_missing_checkpoint_says_how_to_make_it(prepared, tmp_path):
         evaluate(tiny.experiment("vae"), prepared / "four_points.npz", tmp_path, "cpu")
     assert "checkpoint.safetensors is missing" in caught.value.problem
     assert "aebayes train vae-test" in caught.value.remedy
+
+
+WINDOWS = {"parzen", "parzen_sd", "precision", "recall"}
+MATCH = {"prior_kl", "prior_mmd", "prior_accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "expected", "arrays"),
+    [
+        ("gan", {"parzen_samples": 50}, WINDOWS, {"samples"}),
+        (
+            "gmmn",
+            {"parzen_samples": 50, "parzen_many_samples": 90, "prior_match": True},
+            WINDOWS | MATCH | {"parzen_many", "parzen_many_sd", "reconstruction"},
+            {"samples", "images", "reconstructions"},
+        ),
+        (
+            "aae_style",
+            {"recognise": True, "prior_match": True},
+            MATCH | {"recognised", "classifier_accuracy"},
+            {"samples", "styles"},
+        ),
+    ],
+)
+def test_models_of_grey_images_have_the_metrics_that_they_can_have(
+    prepared, tmp_path, method, settings, expected, arrays
+):
+    experiment = tiny.experiment(method, "digits") | {"evaluation": {"kind": "sampled", **settings}}
+    metrics = evaluated(prepared, tmp_path, experiment)
+    assert set(metrics) == expected
+    assert all(len(metric["replicas"]) == 2 for metric in metrics.values())
+    made = read_npz(tmp_path / "arrays.npz")
+    assert arrays <= set(made)
+    if method == "aae_style":
+        assert made["styles"].shape == (10, 10, 64)
+
+
+def test_decoder_that_is_told_another_number_of_classes_is_refused(prepared, tmp_path):
+    experiment = tiny.experiment("aae_style", "digits")
+    experiment["model"]["decoder"]["classes"] = 9
+    with pytest.raises(AebayesError, match=r"decoder\.classes is 9, but digits has 10"):
+        evaluated(prepared, tmp_path, experiment)

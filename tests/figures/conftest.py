@@ -50,6 +50,7 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
         "prior_draws": random.normal(size=(30, 2)),
         "manifold_axis": np.linspace(-2, 2, 5),
         "manifold": random.uniform(size=(5, 5, 4)),
+        "styles": random.uniform(size=(3, 4, 4)),
         "class_walk": random.uniform(size=(4, 5, 4)),
     }
     if method == "avb":
@@ -144,6 +145,7 @@ def study() -> Study:
                 "aae-figure-2": {"experiments": dict(CODES)},
                 "aae-figure-4": {"experiments": dict(CODES)},
                 "aae-figure-5": every,
+                "aae-figure-7": {"experiments": dict(CODES)},
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,

@@ -126,10 +126,36 @@ def test_hidden_labels_carry_nothing_of_the_class():
             "name": "a",
             "dataset": "b",
             "objective": {"labelled": 90},
-            "model": {"prior": {"classes": 3}},
+            "model": {"prior": {"classes": 3}, "decoder": {}},
             "training": {"seed": 4},
         },
     )
     assert (labels < 3).sum() == 90
     assert torch.equal(labels[labels < 3], (torch.arange(300) % 3)[labels < 3])
     assert draws[2][..., :3].abs().max() == 0
+
+
+def test_decoder_is_told_the_class_in_the_reconstruction_alone():
+    experiment = {
+        "model": settings("deterministic", 2),
+        "adversary": {"hidden": [4], "activation": "relu"},
+        "objective": {"generator_loss": "non_saturating"},
+    }
+    experiment["model"] |= {
+        "decoder": {"hidden": [], "activation": "relu", "classes": 3},
+        "likelihood": "bernoulli",
+    }
+    method = AAE(experiment, 4, 2)
+    labels = torch.tensor([[0, 1, 2, 2, 1]] * 2)
+    batch = Batch(torch.zeros(2, 5, 4), labels)
+    streams = Streams(1, [0, 1], "test")
+    _, told = method.draw_for_reconstruction(batch, streams)
+    assert torch.equal(told.argmax(-1), labels)
+    assert len(method.draw_for_generator(batch, streams)) == 1
+    layer = method.model.decoder.layers[0]
+    with torch.no_grad():  # the logits of all pixels are the class's, whatever the code
+        layer.weight.zero_()
+        layer.weight[:, 2:] = torch.tensor([0.0, 1.0, 2.0]).unsqueeze(-1)
+    loss = method.phases()[0](batch, streams)
+    expected = 4 * torch.nn.functional.softplus(torch.tensor([0.0, 1.0, 2.0, 2.0, 1.0])).mean()
+    torch.testing.assert_close(loss, expected.expand(2))

@@ -10,6 +10,7 @@ from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
 from aebayes.evaluation.exact import exact_metrics
+from aebayes.evaluation.recognise import recognition
 from aebayes.evaluation.sampled import sampled_metrics
 from aebayes.files import sha256, write_json, write_npz
 from aebayes.provenance import code_of, provenance
@@ -60,6 +61,8 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
         if "parzen_samples" in settings:
             held_out = as_trained_on(*pixels_of(dataset, "validation", where), binarise, streams)
         metrics, arrays = sampled_metrics(method, x, train, settings, streams, compile, held_out)
+        if settings.get("recognise"):
+            metrics |= recognition(method.model, dataset, streams)
 
     write_npz(folder / "arrays.npz", arrays)
     content = {

@@ -17,6 +17,7 @@ from aebayes.evaluation.neighbours import precision_and_recall
 from aebayes.evaluation.parzen import parzen_window
 from aebayes.evaluation.posteriors import posterior_arrays
 from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
+from aebayes.evaluation.recognise import decoded_by_class
 from aebayes.evaluation.units import active_units, unit_variances, without_inactive
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
@@ -34,6 +35,7 @@ CODES = 16
 FIGURE_IMAGES = 64
 MANIFOLD_SIDE = 12
 PRIOR_DRAWS = 2000
+STYLES = 10
 # Codes of which the figure of posteriors draws one, whatever k the model was trained with.
 RESAMPLED = 50
 
@@ -76,9 +78,11 @@ def sampled_metrics(
         metrics |= sample_metrics(model, validation, x, settings, streams)
     if model.encoder is None:
         return metrics, arrays | figure_arrays(method, x, streams)
-    metrics |= code_metrics(method, x, streams)
     if settings.get("prior_match"):
         metrics |= match_metrics(model, x, streams)
+    if model.classes:
+        return metrics, arrays | figure_arrays(method, x, streams)
+    metrics |= code_metrics(method, x, streams)
     if model.encoder.has_density:
         variances = unit_variances(model, train, streams)
         active = active_units(variances)
@@ -243,10 +247,17 @@ def plane_arrays(model: AutoEncoder, x: Tensor, streams: Streams) -> Arrays:
 
 
 def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
-    """The first replica's random samples, and test images beside their reconstructions: (n, X)."""
+    """The first replica's random samples, and test images beside their reconstructions: (n, X).
+
+    Of a decoder that is told the class there are `styles` instead, (n, C, X): a code a row, decoded
+    as every class.
+    """
     model = method.model
     arrays = {"samples": model.sample(streams, FIGURE_IMAGES)}
-    if model.encoder is not None:
+    if model.classes:
+        by_class, _ = decoded_by_class(model, streams, STYLES)
+        arrays["styles"] = by_class.transpose(1, 2)
+    elif model.encoder is not None:
         arrays["images"] = x[:, :FIGURE_IMAGES]
         arrays["reconstructions"] = model.decode(model.encode(arrays["images"], streams))
     return {name: array[0].cpu().numpy() for name, array in arrays.items()}

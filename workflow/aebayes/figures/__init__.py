@@ -32,6 +32,7 @@ FIGURES: dict[str, Figure] = {
     "aae-figure-2": Figure("planes:draw_planes", "experiments", True),
     "aae-figure-4": Figure("planes:draw_class_planes", "experiments", True),
     "aae-figure-5": Figure("images:draw_nearest", "experiments", True),
+    "aae-figure-7": Figure("images:draw_styles", "experiments", True),
     "avb-figure-2": Figure("images:draw_data", "datasets", True),
     "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
     "avb-figure-4": Figure("images:draw_samples", "experiments", True),

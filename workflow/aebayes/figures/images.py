@@ -129,6 +129,29 @@ def draw_nearest(sources: Sources) -> Figure:
     return figure
 
 
+def draw_styles(sources: Sources) -> Figure:
+    """AAE, figure 7: a code a row, decoded as every class: what a row shares is its style."""
+    experiments = sources.experiments()
+    columns = min(2, len(experiments))
+    rows = math.ceil(len(experiments) / columns)
+    figure = new_figure(rows * (COLUMN / columns + 0.2) + 0.3)
+    note(figure, "row: one code z; column: class")
+    places = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for axes, shown in zip(places, experiments, strict=False):
+        dataset = sources.dataset(shown.dataset)
+        (styles,) = shown.finite("styles", C=dataset.classes, X=dataset.pixels)
+        grid = styles.reshape(-1, dataset.pixels)
+        show_grid(axes, as_images(grid, dataset), dataset.classes)
+        right = axes.get_xlim()[1] + 0.5
+        middles = (np.arange(dataset.classes) + 0.5) / dataset.classes * right - 0.5
+        axes.set(xticks=middles, xticklabels=range(dataset.classes))
+        axes.tick_params(axis="x", length=0)
+        axes.set_title(shown.label, color=method_colour(shown.method))
+    for axes in places[len(experiments) :]:
+        axes.remove()
+    return figure
+
+
 def with_nearest(samples: np.ndarray, dataset: Dataset) -> np.ndarray:
     """Rows of samples (n, X) in [0, 1], each with the training image nearest to its last."""
     images = dataset.split("train")[0].reshape(-1, dataset.pixels).astype(np.float32)

@@ -26,6 +26,7 @@ SHAPES = {
     "prior_draws": ("M", 2),
     "manifold_axis": ("G",),
     "manifold": ("G", "G", "X"),
+    "styles": ("n", "C", "X"),
     "class_walk": ("C", "G", "X"),
     "posterior_k": (1,),
     "posterior_images": ("n", "X"),

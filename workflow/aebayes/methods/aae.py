@@ -8,7 +8,8 @@ to T(z); but each has an optimiser of its own, which scales it, so `avb_restrict
 algorithm.
 
 With labels (section 2.3) the discriminator is told each image's class, or that it is unknown, and
-compares the code with a draw from that class's part of the prior, or from the whole of it.
+compares the code with a draw from that class's part of the prior, or from the whole of it. Told to
+the decoder instead (section 3), labels leave to the code what they do not say: the style.
 """
 
 import torch
@@ -41,7 +42,12 @@ class AAE(Method):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("reconstruction", self.reconstruction_loss, [self.model], self.draw_noise),
+            Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                [self.model],
+                self.draw_for_reconstruction,
+            ),
             Phase(
                 "discriminator",
                 self.discriminator_loss,
@@ -50,6 +56,12 @@ class AAE(Method):
             ),
             Phase("generator", self.generator_loss, [self.model.encoder], self.draw_for_generator),
         ]
+
+    def draw_for_reconstruction(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """Noise, and for a decoder that is told them labels in one-hot form (R, B, C)."""
+        classes = self.model.classes
+        told = (one_hot(batch.labels, classes).float(),) if classes else ()
+        return self.draw_noise(batch, streams) + told
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """Noise, draws from the prior, and with labels those in one-hot form (R, B, C + 1)."""

@@ -70,9 +70,9 @@ class Method(nn.Module):
         """The phases of one step, in order."""
         raise NotImplementedError
 
-    def reconstruction_loss(self, x: Tensor, noise: Tensor) -> Tensor:
+    def reconstruction_loss(self, x: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
         """−E_q log p(x|z), an autoencoder's own loss: (R, B, X) -> (R,)."""
-        return -self.model.log_likelihood(x, self.model.encoder(x, noise)).mean(1)
+        return -self.model.log_likelihood(x, self.model.encoder(x, noise), *told).mean(1)
 
     def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""

@@ -1,10 +1,9 @@
 """The discriminators, as logits."""
 
-import torch
 from torch import Tensor, nn
 
 from aebayes.networks.layers import MLP
-from aebayes.networks.normal import aligned
+from aebayes.networks.normal import beside
 
 
 class JointAdversary(nn.Module):
@@ -43,6 +42,5 @@ class CodeAdversary(nn.Module):
     def forward(self, x: Tensor, z: Tensor, *told: Tensor) -> Tensor:
         """(R, B, X), of which nothing is read, (R, ..., B, Z), (R, B, told) -> (R, ..., B)."""
         if told:
-            beside = aligned(told[0], z).expand(*z.shape[:-1], -1)
-            z = torch.cat([z, beside], -1)
+            z = beside(z, told[0])
         return self.network(z).float().squeeze(-1)

@@ -2,11 +2,12 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from aebayes.networks.encoders import ENCODERS
 from aebayes.networks.layers import MLP
 from aebayes.networks.likelihoods import make_likelihood
-from aebayes.networks.normal import aligned
+from aebayes.networks.normal import aligned, beside
 from aebayes.networks.priors import make_prior
 from aebayes.streams import Streams
 
@@ -18,7 +19,8 @@ class AutoEncoder(nn.Module):
     """q(z|x), p(z) and p(x|z), for R replicas.
 
     With two stochastic layers a code z is (z1, z2), one after the other, and the decoder sees z1.
-    A GAN's generator has no encoder: `encoder` is None, and images cannot be encoded.
+    A GAN's generator has no encoder: `encoder` is None, and images cannot be encoded. A decoder
+    that is told each image's class takes it in one-hot form, `told` (R, B, C), beside the code.
 
     Args:
         settings: an experiment's `model`.
@@ -34,7 +36,8 @@ class AutoEncoder(nn.Module):
             self.encoder = kind(replicas, inputs, latent, settings["encoder"])
         self.prior = make_prior(latent, settings.get("prior"), replicas)
         self.layers = latent if isinstance(latent, list) else [latent]
-        sizes = [self.layers[0], *decoder["hidden"], inputs]
+        self.classes = decoder.get("classes", 0)
+        sizes = [self.layers[0] + self.classes, *decoder["hidden"], inputs]
         self.decoder = MLP(replicas, sizes, decoder["activation"])
         self.likelihood = make_likelihood(settings)
 
@@ -51,21 +54,26 @@ class AutoEncoder(nn.Module):
         """One code per image: (R, B, X) -> (R, B, Z)."""
         return self.encoder(x, self.noise(streams, x.shape[1]))
 
-    def outputs(self, z: Tensor) -> Tensor:
+    def outputs(self, z: Tensor, told: Tensor | None = None) -> Tensor:
         """What the likelihood reads: (R, ..., Z) -> (R, ..., X)."""
-        return self.decoder(z[..., : self.layers[0]])
+        seen = z[..., : self.layers[0]]
+        return self.decoder(seen if told is None else beside(seen, told))
 
     def sample(self, streams: Streams, *shape: int) -> Tensor:
-        """E[x|z] of draws from the prior: (R, *shape, X)."""
-        return self.decode(self.prior.sample(streams, *shape))
+        """E[x|z] of draws from the prior, of any class: (R, *shape, X)."""
+        z = self.prior.sample(streams, *shape)
+        if not self.classes:
+            return self.decode(z)
+        labels = (self.classes * streams.uniform(*shape)).long().clamp(max=self.classes - 1)
+        return self.decode(z, one_hot(labels, self.classes).float())
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Tensor, told: Tensor | None = None) -> Tensor:
         """E[x|z]: (R, ..., Z) -> (R, ..., X)."""
-        return self.likelihood.mean(self.outputs(z))
+        return self.likelihood.mean(self.outputs(z, told))
 
-    def log_likelihood(self, x: Tensor, z: Tensor) -> Tensor:
+    def log_likelihood(self, x: Tensor, z: Tensor, told: Tensor | None = None) -> Tensor:
         """log p(x|z) in nats: (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
-        outputs = self.outputs(z)
+        outputs = self.outputs(z, told)
         return self.likelihood.log_prob(outputs, aligned(x, outputs))
 
     def log_prior(self, z: Tensor) -> Tensor:

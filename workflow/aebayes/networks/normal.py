@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
@@ -52,6 +53,11 @@ class DiagonalNormal:
     def held(self) -> "DiagonalNormal":
         """The same density, whose moments take no gradient."""
         return DiagonalNormal(self.mean.detach(), self.log_sd.detach())
+
+
+def beside(z: Tensor, told: Tensor) -> Tensor:
+    """Numbers of each image put after those of its codes: (R, ..., B, Z), (R, B, T) -> Z + T."""
+    return torch.cat([z, aligned(told, z).expand(*z.shape[:-1], -1)], -1)
 
 
 def aligned(value: Tensor, to: Tensor) -> Tensor:

@@ -178,8 +178,16 @@ def known_labels(labels: Tensor, classes: int, experiment: dict) -> Tensor:
     Which are hidden depends on the seed, and is the same for all replicas.
 
     Raises:
-        AebayesError: the prior has not as many parts as the data have classes.
+        AebayesError: the prior has not as many parts as the data have classes, or the decoder is
+            told of another number of them.
     """
+    told = experiment["model"]["decoder"].get("classes", classes)
+    if told != classes:
+        raise AebayesError(
+            f"experiment {experiment['name']}: model.decoder.classes is {told}, but "
+            f"{experiment['dataset']} has {classes} classes",
+            f"make model.decoder.classes {classes}, or leave it out",
+        )
     known = experiment["objective"].get("labelled", len(labels))
     parts = experiment["model"].get("prior", {}).get("classes", classes)
     if "labelled" in experiment["objective"] and parts != classes:
