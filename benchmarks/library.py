@@ -58,17 +58,19 @@ def experiment(
     k: int = 1,
     precision: str = "float32",
     compile: bool = False,
+    optimiser: str = "adam",
     **objective: object,
 ) -> dict:
     """A resolved experiment.
 
     Args:
         k: samples an image in the bound.
+        optimiser: of every phase.
         objective: further keys of IWAE's `objective`.
     """
     layers = {"hidden": list(size.hidden), "activation": "tanh"}
     encoder = {"kind": "noise", "noise": size.latent} if method == "avb" else {"kind": "gaussian"}
-    adam = {"optimiser": "adam", "learning_rate": 1e-3, "betas": [0.9, 0.999], "epsilon": 1e-8}
+    descent = {"learning_rate": 1e-3, "betas": [0.9, 0.999], "epsilon": 1e-8}
     return {
         "name": method,
         "method": method,
@@ -97,7 +99,8 @@ def experiment(
             "compile": compile,
             "log_every": 100,
             "phases": {
-                name: {**adam, "schedule": "constant", "repeats": 1} for name in PHASES[method]
+                name: {"optimiser": optimiser, **descent, "schedule": "constant", "repeats": 1}
+                for name in PHASES[method]
             },
         },
     }

@@ -57,6 +57,7 @@ class Case:
 
     Args:
         nets: named where they are not IWAE's one-layer nets for one replica.
+        optimiser: the library's; the peers' is Adam.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Case:
     size: Size = ONE_LAYER
     evaluation: bool = False
     nets: str = ""
+    optimiser: str = "adam"
 
     def __str__(self) -> str:
         name = f"{self.model} evaluation" if self.evaluation else self.model
@@ -80,6 +82,8 @@ CASES = [
     Case("AAE"),
     Case("AVB"),
     Case("VAE", 1, Size(batch=200), nets="overnight study"),
+    Case("IWAE", 1, Size(batch=200), nets="overnight study, SOAP", optimiser="soap"),
+    Case("IWAE", 5, Size(batch=200), nets="overnight study, SOAP", optimiser="soap"),
     Case("IWAE", 1, PAPER, nets="paper study, 3 replicas"),
     Case("IWAE", 50, PAPER, nets="paper study, 3 replicas"),
     Case("IWAE", 5, POCKET, nets="pocket study, 64-50-50-10, 3 replicas"),
@@ -154,7 +158,7 @@ def library_step(
 ) -> Step:
     """The library's own step of a case."""
     experiment = library.experiment(
-        case.model.lower(), case.size, case.k, precision, compile, **objective
+        case.model.lower(), case.size, case.k, precision, compile, case.optimiser, **objective
     )
     if case.evaluation:
         return library.evaluation_step(experiment, case.size, case.k, device)
@@ -210,6 +214,7 @@ two 2048×2048 matrices with the same threads in the same run; bfloat16 can exce
 - Replicas are trained one after another by the peers, together by the library.
 - pythae's adversarial autoencoder has one pass for all its losses, and so fewer products than
   the paper's three phases; each way's products are its own.
+- SOAP's own products count: the library's steps have them, the peers' Adam has none.
 - AVB is evaluated by given Gaussian proposals; fitting them is not in the times.
 - {FEW_DRAWS}: IWAE's bound with `draws: 8`, so not the work of the lines above it.
 """
