@@ -7,8 +7,9 @@ from scipy.io import savemat
 
 from aebayes.data import DATASETS, omniglot
 from aebayes.data.fetch import fetch
-from aebayes.data.omniglot import md5, read_mat
+from aebayes.data.omniglot import read_mat
 from aebayes.errors import AebayesError
+from aebayes.files import md5
 
 TRAIN, TEST, VALIDATION = 60, 20, 10
 GENERATOR = np.random.default_rng(0)

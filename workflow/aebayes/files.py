@@ -156,6 +156,12 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
+def md5(path: Path) -> str:
+    """MD5 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "md5").hexdigest()
+
+
 def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:

@@ -4,13 +4,27 @@ To add a dataset, write a module like `four_points.py` (no raw files) or `mnist.
 add its `RECIPE` to `DATASETS`; fetching, verifying, preparing and loading then know it by its name.
 """
 
-from aebayes.data import digits, four_points, mnist, mnist_fixed, omniglot, omniglot_drawings
+from aebayes.data import (
+    digits,
+    four_points,
+    freyfaces,
+    lfwcrop,
+    mnist,
+    mnist_fixed,
+    omniglot,
+    omniglot_drawings,
+    svhn,
+    tfd,
+)
 from aebayes.data.recipe import Recipe
 from aebayes.errors import AebayesError
 
 DATASETS: dict[str, Recipe] = {
     module.RECIPE.name: module.RECIPE
-    for module in (four_points, digits, mnist, mnist_fixed, omniglot, omniglot_drawings)
+    for module in (
+        *(four_points, digits, mnist, mnist_fixed, omniglot, omniglot_drawings),
+        *(freyfaces, lfwcrop, svhn, tfd),
+    )
 }
 
 

@@ -8,15 +8,15 @@ The file holds each image as a column of 784 numbers, its own columns one after 
 hash of it found in public is an MD5, in code that refuses any other download.
 """
 
-import hashlib
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from aebayes.data.mat import read_mat_array
 from aebayes.data.recipe import RawFile, Recipe, Splits
 from aebayes.data.splits import hold_out
 from aebayes.errors import AebayesError
+from aebayes.files import md5
 
 TRAIN, TEST = 24_345, 8_070  # images
 SIDE = 28
@@ -31,18 +31,6 @@ ADDRESSES = (
 )
 # Of images and alphabets uncompressed, as doubles; the true size is not published.
 MOST_BYTES = 8 * (TRAIN + TEST) * (SIDE**2 + ALPHABETS + 1) + 10_000
-
-# What scipy raises on what is no MATLAB file, or a spoilt one.
-BROKEN = (
-    *(OSError, ValueError, TypeError, KeyError, IndexError, EOFError, OverflowError, MemoryError),
-    *(NotImplementedError, zlib.error),
-)
-
-
-def md5(path: Path) -> str:
-    """MD5 of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def read(folder: Path) -> Splits:
@@ -84,24 +72,10 @@ def _alphabets(path: Path, key: str, count: int) -> np.ndarray:
 
 
 def _array(path: Path, key: str, shape: tuple[int, int]) -> np.ndarray:
-    """One array of numbers; the others, which would take as much memory again, stay unread."""
-    # Here, because it takes a third of a second to import and other datasets do without it.
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
     try:
-        array = loadmat(path, variable_names=[key], appendmat=False).get(key)
-    except (MatReadError, *BROKEN) as problem:
-        raise _wrong(path, f"it is no whole MATLAB file: {problem}") from problem
-    if array is None:
-        raise _wrong(path, f"it has no {key}")
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fui" or array.shape != shape:
-        raise _wrong(
-            path,
-            f"{key} is {getattr(array, 'dtype', type(array).__name__)} "
-            f"{getattr(array, 'shape', '')}, expected numbers {shape}",
-        )
-    return array
+        return read_mat_array(path, key, shape)
+    except ValueError as problem:
+        raise _wrong(path, str(problem)) from problem
 
 
 def _wrong(path: Path, reason: str) -> AebayesError:

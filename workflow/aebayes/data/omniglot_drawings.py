@@ -12,19 +12,17 @@ Mirrors pack the drawings differently, so the archives are verified by the pixel
 """
 
 import hashlib
-import io
 import re
-import zipfile
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from aebayes.data.pictures import Pictures
 from aebayes.data.recipe import RawFile, Recipe, Splits
 from aebayes.data.splits import hold_out
 from aebayes.errors import AebayesError
-from aebayes.files import BROKEN_NPZ
 
 SIDE, SMALL = 105, 28  # pixels of a drawing's side, and of an image's
 TEST_SHARE = (8_070, 24_345 + 8_070)  # of the authors' 28x28 images
@@ -35,10 +33,14 @@ MOST_PNG_BYTES = 10_000  # a drawing takes a few hundred
 AT_ONCE = 1_000  # drawings made smaller at once: tens of MB
 ADDRESS = "https://github.com/brendenlake/omniglot/raw/master/python"
 
-# Some mirrors lack the folder above the alphabets.
-LAYOUT = re.compile(r"(?:images_\w+/)?(?P<path>(?P<alphabet>[^/]+)/character\d\d/\d{4}_\d\d)\.png")
-# What PIL raises on a spoilt PNG, and zipfile on a spoilt archive.
-BROKEN = (OSError, SyntaxError, *BROKEN_NPZ)
+DRAWINGS = Pictures(
+    # Some mirrors lack the folder above the alphabets.
+    re.compile(r"(?:images_\w+/)?(?P<path>[^/]+/character\d\d/\d{4}_\d\d)\.png"),
+    "drawings ALPHABET/characterNN/XXXX_YY.png",
+    SIDE,
+    MOST_PNG_BYTES,
+    ("PNG",),
+)
 
 
 def digest(path: Path) -> str:
@@ -63,46 +65,8 @@ def drawings(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     Raises:
         ValueError: it is no archive of drawings.
     """
-    with path.open("rb") as file:  # a missing file is an OSError, a spoilt one is not
-        try:
-            archive = zipfile.ZipFile(file)
-        except BROKEN as problem:
-            raise ValueError(f"not a zip archive: {problem}") from problem
-        for name, member in sorted(_members(archive).items()):
-            yield name, _decode(archive, member)
-
-
-def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    """The drawings among the members, by path; whatever else is packed with them is not read."""
-    members = {}
-    for member in archive.infolist():
-        if match := LAYOUT.fullmatch(member.filename):
-            if match["path"] in members:
-                raise ValueError(f"it has {match['path']} twice")
-            members[match["path"]] = member
-    if not members:
-        raise ValueError("it has no drawings ALPHABET/characterNN/XXXX_YY.png")
-    return members
-
-
-def _decode(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-    """Where a drawing has ink, (105, 105) bool.
-
-    Raises:
-        ValueError: it is no PNG of that size, or absurdly large.
-    """
-    # Here, because only this dataset needs it.
-    from PIL import Image
-
-    if member.file_size > MOST_PNG_BYTES:
-        raise ValueError(f"{member.filename} unpacks to {member.file_size} bytes")
-    try:
-        with Image.open(io.BytesIO(archive.read(member)), formats=["PNG"]) as image:
-            if image.size == (SIDE, SIDE):  # as its header says: nothing is decoded yet
-                return np.asarray(image.convert("L")) < 128
-    except (Image.DecompressionBombError, *BROKEN) as problem:
-        raise ValueError(f"{member.filename} is not a readable PNG: {problem}") from problem
-    raise ValueError(f"{member.filename} is {image.width}x{image.height}, not {SIDE}x{SIDE}")
+    for name, levels in DRAWINGS.read(path):
+        yield name, levels < 128
 
 
 def shrink(ink: np.ndarray) -> np.ndarray:

@@ -1,0 +1,115 @@
+"""LFWcrop and the Frey faces: who stands in which split, and what is refused."""
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aebayes.data import freyfaces, lfwcrop
+from aebayes.data.fetch import fetch
+from aebayes.data.prepare import prepare
+from aebayes.data.recipe import SPLITS
+from aebayes.errors import AebayesError
+from aebayes.files import write_npz
+
+GENERATOR = np.random.default_rng(0)
+PERSONS = [f"Person_{number:02d}" for number in range(40)]
+NAMES = [f"{person}_{n:04d}" for i, person in enumerate(PERSONS) for n in range(1, 2 + i % 3)]
+FACES = GENERATOR.integers(0, 256, (len(NAMES), 64, 64), dtype=np.uint8)
+
+
+def encoded(face: np.ndarray, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(face).save(buffer, kind)
+    return buffer.getvalue()
+
+
+def members(folder: str = "faces", kind: str = "PNG") -> dict[str, bytes]:
+    suffix = {"PNG": "png", "PPM": "pgm"}[kind]
+    return {
+        f"{folder}/{name}.{suffix}": encoded(face, kind)
+        for name, face in zip(NAMES, FACES, strict=True)
+    }
+
+
+def packed(path: Path, content: Mapping[str, bytes]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, member in content.items():
+            archive.writestr(name, member)
+    return path
+
+
+def test_nobody_is_in_two_splits_and_every_face_is_in_one(tmp_path):
+    packed(tmp_path / lfwcrop.NAME, members())
+    splits = lfwcrop.read(tmp_path)
+    where = {face.tobytes(): name for face, name in zip(FACES, NAMES, strict=True)}
+    found = {part: [where[x.tobytes()] for x in splits[part][0]] for part in SPLITS}
+    assert sorted(name for names in found.values() for name in names) == sorted(NAMES)
+    people = {part: {name[:-5] for name in names} for part, names in found.items()}
+    assert [len(people[part]) for part in SPLITS] == [32, 4, 4]
+    assert Counter(each for some in people.values() for each in some).most_common(1)[0][1] == 1
+    assert all(names == sorted(names) for names in found.values())
+
+
+def test_published_pgm_and_mirrored_png_have_one_digest_and_a_pixel_changes_it(tmp_path):
+    one = lfwcrop.digest(packed(tmp_path / "png.zip", members()))
+    pgm = members("lfwcrop_grey/faces", "PPM") | {"lfwcrop_grey/readme.txt": b"x"}
+    assert lfwcrop.digest(packed(tmp_path / "pgm.zip", pgm)) == one
+    face = FACES[0].copy()
+    face[3, 4] ^= 1
+    other = members() | {f"faces/{NAMES[0]}.png": encoded(face, "PNG")}
+    assert lfwcrop.digest(packed(tmp_path / "other.zip", other)) != one
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ({"other/x.png": b""}, "it has no faces faces/PERSON_0001.png"),
+        ({f"faces/{NAMES[0]}.png": encoded(FACES[0, :32], "PNG")}, "is 64x32, not 64x64"),
+        ({f"faces/{NAMES[0]}.png": b"none"}, "is not a readable PNG or PPM"),
+        ({f"faces/{NAMES[0]}.png": bytes(20_001)}, "unpacks to 20001 bytes"),
+    ],
+)
+def test_wrong_archive_is_named_with_the_reason(tmp_path, content, reason):
+    packed(tmp_path / lfwcrop.NAME, content)
+    with pytest.raises(AebayesError) as caught:
+        lfwcrop.read(tmp_path)
+    assert lfwcrop.NAME in caught.value.problem and reason in caught.value.problem
+
+
+def test_frames_keep_their_order_and_the_last_are_for_test(tmp_path):
+    frames = GENERATOR.integers(0, 256, (1965, 28, 20), dtype=np.uint8)
+    write_npz(tmp_path / freyfaces.NAME, {"images": frames})
+    splits = freyfaces.read(tmp_path)
+    assert [len(splits[part][0]) for part in SPLITS] == [1565, 200, 200]
+    assert np.array_equal(np.concatenate([splits[part][0] for part in SPLITS])[:, 0], frames)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"faces": np.zeros(3, np.uint8)}, "no array images"),
+        ({"images": np.zeros((1965, 28, 20), np.int16)}, "int16"),
+        ({"images": np.zeros((1964, 28, 20), np.uint8)}, "(1964, 28, 20)"),
+    ],
+)
+def test_other_arrays_than_the_frames_are_refused(tmp_path, arrays, reason):
+    write_npz(tmp_path / freyfaces.NAME, arrays)
+    with pytest.raises(AebayesError) as caught:
+        freyfaces.read(tmp_path)
+    assert reason in caught.value.problem
+
+
+@pytest.mark.parametrize("name", ["lfwcrop", "freyfaces"])
+def test_real_files_of_a_mirror_are_prepared(tmp_path, name):
+    mirror = Path(__file__).resolve().parents[3] / "shared" / "data"
+    if not (mirror / name).is_dir():
+        pytest.skip(f"no mirror of {name} beside the project")
+    fetch(name, tmp_path / "raw", [str(mirror)])
+    prepare(name, tmp_path / "raw", tmp_path / f"{name}.npz", tmp_path / f"{name}.json")
