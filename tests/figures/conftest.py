@@ -129,7 +129,7 @@ def study() -> Study:
         Path("own.yaml"),
         "pocket",
         {
-            "datasets": {"four_points": {"binarisation": "none"}},
+            "datasets": {key: {"binarisation": "none"} for key in ("four_points", "two_modes")},
             "experiments": {
                 f"{method}-run": {
                     "method": method,
@@ -139,7 +139,8 @@ def study() -> Study:
                 }
                 for method, phases in PHASES.items()
             }
-            | {name: iwae_of(*settings) for name, settings in IWAES.items()},
+            | {name: iwae_of(*settings) for name, settings in IWAES.items()}
+            | {"gan-run": {"method": "gan", "dataset": "two_modes"}},
             "tables": {},
             "figures": {
                 "aae-figure-2": {"experiments": dict(CODES)},
@@ -150,6 +151,7 @@ def study() -> Study:
                 "avb-figure-3": every,
                 "avb-figure-4": every,
                 "avb-theory": {"experiments": {"AVB": "avb-run"}},
+                "divergences": {"experiments": {"GAN": "gan-run"}},
                 "iwae-bounds": {"experiments": dict(BOUNDED)},
                 "iwae-posteriors": {"experiments": dict(PLANES)},
                 "iwae-samples": {"experiments": dict(PLANES)},
@@ -175,13 +177,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     for name, (_, _, latent) in IWAES.items():
         write_npz(folder / "runs" / name / "arrays.npz", iwae_arrays_of(latent))
+    samples = np.random.default_rng(5).normal(0.3, 0.06, (50, 1))
+    write_npz(folder / "runs" / "gan-run" / "arrays.npz", {"samples": samples})
     processed = folder / "processed"
-    prepare(
-        "four_points",
-        folder / "raw",
-        processed / "four_points.npz",
-        processed / "four_points.json",
-    )
+    for name in ("four_points", "two_modes"):
+        prepare(name, folder / "raw", processed / f"{name}.npz", processed / f"{name}.json")
     return folder
 
 

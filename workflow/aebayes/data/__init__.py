@@ -15,6 +15,7 @@ from aebayes.data import (
     omniglot_drawings,
     svhn,
     tfd,
+    two_modes,
 )
 from aebayes.data.recipe import Recipe
 from aebayes.errors import AebayesError
@@ -23,7 +24,7 @@ DATASETS: dict[str, Recipe] = {
     module.RECIPE.name: module.RECIPE
     for module in (
         *(four_points, digits, mnist, mnist_fixed, omniglot, omniglot_drawings),
-        *(freyfaces, lfwcrop, svhn, tfd),
+        *(freyfaces, lfwcrop, svhn, tfd, two_modes),
     )
 }
 

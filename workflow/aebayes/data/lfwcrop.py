@@ -82,8 +82,8 @@ RECIPE = Recipe(
     scale=255,
     classes=1,
     split=(
-        "10,396 / 1,169 / 1,668 by person, with the raw stream of PCG64: validation and test have a "
-        f"tenth of the persons each, seed {SEED}"
+        "10,396 / 1,169 / 1,668 by person, with the raw stream of PCG64: validation and test have "
+        f"a tenth of the persons each, seed {SEED}"
     ),
     source=(
         "Sanderson & Lovell 2009, Multi-region probabilistic histograms for robust and scalable "

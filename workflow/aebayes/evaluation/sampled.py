@@ -33,6 +33,7 @@ IMAGES_AT_ONCE = {True: 20, False: 100}
 CODES_IMAGES_AT_ONCE = 100
 CODES = 16
 FIGURE_IMAGES = 64
+FIGURE_PIXELS = 4096  # of smaller images there are more
 MANIFOLD_SIDE = 12
 PRIOR_DRAWS = 2000
 STYLES = 10
@@ -253,7 +254,8 @@ def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
     as every class.
     """
     model = method.model
-    arrays = {"samples": model.sample(streams, FIGURE_IMAGES)}
+    count = max(FIGURE_IMAGES, FIGURE_PIXELS // x.shape[-1])
+    arrays = {"samples": model.sample(streams, count)}
     if model.classes:
         by_class, _ = decoded_by_class(model, streams, STYLES)
         arrays["styles"] = by_class.transpose(1, 2)

@@ -37,6 +37,7 @@ FIGURES: dict[str, Figure] = {
     "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
     "avb-figure-4": Figure("images:draw_samples", "experiments", True),
     "avb-theory": Figure("theory:draw_theory", "experiments", True),
+    "divergences": Figure("divergences:draw_divergences", "experiments", True),
     "iwae-bounds": Figure("bounds:draw_bounds", "experiments", False),
     "iwae-posteriors": Figure("posteriors:draw_posteriors", "experiments", True),
     "iwae-samples": Figure("images:draw_samples_in_rows", "experiments", True),
