@@ -45,6 +45,7 @@ def study() -> Study:
                 "vae-1-then-iwae-50-mnist": switched,
             },
             "tables": {
+                "aae-match": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "aae-table-1": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},
                 "image-likelihoods": {"experiments": {"VAE, IWAE nets": "vae-mnist"}},

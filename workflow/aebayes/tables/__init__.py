@@ -16,6 +16,7 @@ from aebayes.tables.render import Layout, to_csv, to_markdown, to_tex
 from aebayes.tables.table import Table
 
 TABLES: dict[str, Table] = {
+    "aae-match": aae.MATCH,
     "aae-table-1": aae.TABLE_1,
     "avb-table-1": avb.TABLE_1,
     "iwae-table-1": iwae.TABLE_1,
