@@ -65,42 +65,48 @@ def sampled_metrics(
     model = method.model
     metrics, arrays = {}, {}
     if "importance_samples" in settings:
-        ks = round_numbers(settings["importance_samples"])
-        at_once = IMAGES_AT_ONCE[model.encoder.has_density]
-        sums = sums_over(x.split(at_once, 1), proposals_for(model, streams, compile), ks, streams)
-        nll = -sums.bounds[-1]
-        metrics["nll"] = over_images(nll)
-        metrics["effective_samples"] = over_images(sums.effective_samples, "samples/image")
-        bounds = [over_images(bound) for bound in sums.bounds]
-        arrays["bounds_k"] = sums.ks.cpu().numpy()
-        arrays["bounds"] = np.array([bound.replicas for bound in bounds]).T
-        arrays["bounds_error"] = np.array([bound.standard_error for bound in bounds]).T
+        nll, metrics, arrays = likelihood(
+            model, x, settings["importance_samples"], streams, compile
+        )
     if "parzen_samples" in settings:
         metrics |= sample_metrics(model, validation, x, settings, streams)
-    if model.encoder is None:
-        return metrics, arrays | figure_arrays(method, x, streams)
-    if settings.get("prior_match"):
+    if model.encoder is not None and settings.get("prior_match"):
         metrics |= match_metrics(model, x, streams)
-    if model.classes:
-        return metrics, arrays | figure_arrays(method, x, streams)
-    metrics |= code_metrics(method, x, streams)
-    if model.encoder.has_density:
-        variances = unit_variances(model, train, streams)
-        active = active_units(variances)
-        for suffix, layer, units in zip(("", "_2"), variances, active, strict=False):
-            metrics[f"active_units{suffix}"] = Metric.of(units.sum(1), "units")
-            arrays[f"unit_variances{suffix}"] = layer.cpu().numpy()
-        if "pruned_images" in settings:
-            some = slice(settings["pruned_images"])
-            change = pruning_cost(model, x[:, some], -nll[:, some], active, ks[-1], streams)
-            metrics["pruning_cost"] = over_images(change)
-            pruned = nll.mean(1) + change.mean(1)
-            metrics["nll_pruned"] = Metric.of(pruned)
-        if model.layers == [2] and "importance_samples" in settings:
-            arrays |= posterior_arrays(method, x, RESAMPLED, streams)
-    if model.layers == [2]:
-        arrays |= plane_arrays(model, x, streams)
+    if model.encoder is not None and not model.classes:
+        metrics |= code_metrics(method, x, streams)
+        if model.encoder.has_density:
+            variances = unit_variances(model, train, streams)
+            active = active_units(variances)
+            for suffix, layer, units in zip(("", "_2"), variances, active, strict=False):
+                metrics[f"active_units{suffix}"] = Metric.of(units.sum(1), "units")
+                arrays[f"unit_variances{suffix}"] = layer.cpu().numpy()
+            if "pruned_images" in settings:
+                metrics |= pruned_metrics(model, x, nll, active, settings, streams)
+            if model.layers == [2] and "importance_samples" in settings:
+                arrays |= posterior_arrays(method, x, RESAMPLED, streams)
+        if model.layers == [2]:
+            arrays |= plane_arrays(model, x, streams)
     return metrics, arrays | figure_arrays(method, x, streams)
+
+
+def likelihood(
+    model: AutoEncoder, x: Tensor, k: int, streams: Streams, compile: bool
+) -> tuple[Tensor, dict[str, Metric], Arrays]:
+    """−L_k of each image (R, N), its metrics, and L at the round numbers up to k for the figure."""
+    batches = x.split(IMAGES_AT_ONCE[model.encoder.has_density], 1)
+    sums = sums_over(batches, proposals_for(model, streams, compile), round_numbers(k), streams)
+    nll = -sums.bounds[-1]
+    metrics = {
+        "nll": over_images(nll),
+        "effective_samples": over_images(sums.effective_samples, "samples/image"),
+    }
+    bounds = [over_images(bound) for bound in sums.bounds]
+    arrays = {
+        "bounds_k": sums.ks.cpu().numpy(),
+        "bounds": np.array([bound.replicas for bound in bounds]).T,
+        "bounds_error": np.array([bound.standard_error for bound in bounds]).T,
+    }
+    return nll, metrics, arrays
 
 
 def over_images(values: Tensor, unit: str = NATS) -> Metric:
@@ -135,6 +141,24 @@ def sums_over(
         torch.cat([part.log_sums for part in parts], -1),
         torch.cat([part.log_sum_squares for part in parts], -1),
     )
+
+
+def pruned_metrics(
+    model: AutoEncoder,
+    x: Tensor,
+    nll: Tensor,
+    active: list[Tensor],
+    settings: dict,
+    streams: Streams,
+) -> dict[str, Metric]:
+    """What taking the inactive units out costs on the first images, added to −L_k of all (R, N)."""
+    some = slice(settings["pruned_images"])
+    k = settings["importance_samples"]
+    change = pruning_cost(model, x[:, some], -nll[:, some], active, k, streams)
+    return {
+        "pruning_cost": over_images(change),
+        "nll_pruned": Metric.of(nll.mean(1) + change.mean(1)),
+    }
 
 
 def pruning_cost(
