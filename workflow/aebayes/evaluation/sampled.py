@@ -18,7 +18,7 @@ from aebayes.evaluation.parzen import parzen_window
 from aebayes.evaluation.posteriors import posterior_arrays
 from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
 from aebayes.evaluation.recognise import decoded_by_class
-from aebayes.evaluation.units import active_units, unit_variances, without_inactive
+from aebayes.evaluation.units import UnitMoments, unit_moments, without_inactive
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.priors import ClassPrior
@@ -75,13 +75,12 @@ def sampled_metrics(
     if model.encoder is not None and not model.classes:
         metrics |= code_metrics(method, x, streams)
         if model.encoder.has_density:
-            variances = unit_variances(model, train, streams)
-            active = active_units(variances)
-            for suffix, layer, units in zip(("", "_2"), variances, active, strict=False):
-                metrics[f"active_units{suffix}"] = Metric.of(units.sum(1), "units")
-                arrays[f"unit_variances{suffix}"] = layer.cpu().numpy()
+            units = unit_moments(model, train, streams)
+            for suffix, layer in zip(("", "_2"), units, strict=False):
+                metrics[f"active_units{suffix}"] = Metric.of(layer.active.sum(1), "units")
+                arrays[f"unit_variances{suffix}"] = layer.variance.cpu().numpy()
             if "pruned_images" in settings:
-                metrics |= pruned_metrics(model, x, nll, active, settings, streams)
+                metrics |= pruned_metrics(model, x, nll, units, settings, streams)
             if model.layers == [2] and "importance_samples" in settings:
                 arrays |= posterior_arrays(method, x, RESAMPLED, streams)
         if model.layers == [2]:
@@ -147,14 +146,14 @@ def pruned_metrics(
     model: AutoEncoder,
     x: Tensor,
     nll: Tensor,
-    active: list[Tensor],
+    units: list[UnitMoments],
     settings: dict,
     streams: Streams,
 ) -> dict[str, Metric]:
     """What taking the inactive units out costs on the first images, added to −L_k of all (R, N)."""
     some = slice(settings["pruned_images"])
     k = settings["importance_samples"]
-    change = pruning_cost(model, x[:, some], -nll[:, some], active, k, streams)
+    change = pruning_cost(model, x[:, some], -nll[:, some], units, k, streams)
     return {
         "pruning_cost": over_images(change),
         "nll_pruned": Metric.of(nll.mean(1) + change.mean(1)),
@@ -165,7 +164,7 @@ def pruning_cost(
     model: AutoEncoder,
     x: Tensor,
     bound: Tensor,
-    active: list[Tensor],
+    units: list[UnitMoments],
     k: int,
     streams: Streams,
 ) -> Tensor:
@@ -176,7 +175,7 @@ def pruning_cost(
     """
     rows = []
     for replica in range(len(x)):
-        small = without_inactive(model, replica, [layer[replica] for layer in active])
+        small = without_inactive(model, replica, [layer.of(replica) for layer in units])
         alone = streams.only(replica)
         propose = proposals_for(small, alone, compile=False)
         images = x[replica : replica + 1].split(IMAGES_AT_ONCE[True], 1)
