@@ -109,7 +109,7 @@ def draw_nearest(sources: Sources) -> Figure:
     rows = math.ceil(len(experiments) / 2)
     side = COLUMN / 2 * NEAREST_ROWS / STRIP
     figure = new_figure(rows * (side + 0.2) + 0.16)
-    note(figure, "framed: the training image nearest to its left")
+    note(figure, "framed: nearest training image")
     places = list(figure.subplots(rows, 2, squeeze=False).flat)
     for axes, shown in zip(places, experiments, strict=False):
         dataset = sources.dataset(shown.dataset)
