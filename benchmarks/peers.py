@@ -269,7 +269,7 @@ def draw(measured: Sequence[Measured]) -> Figure:
     speed.set_yticks(range(len(cases)), map(row_label, cases))
     speed.set_ylim(len(cases) - 0.5, -0.5)
     speed.set(xscale="log", xlabel="speed over peer")
-    share.set(xscale="log", xlabel="% of fp32 product")
+    share.set(xscale="log", xlabel="% of product")
     for axes, whole in ((speed, 1), (share, 100)):
         axes.axvline(whole, color=style.PALE, linewidth=0.6, zorder=0)
         axes.grid(axis="y", color=style.PALE, linewidth=0.3)
@@ -292,7 +292,7 @@ def mark_of(colour: str, filled: bool, axes: Axes, x: float, row: int) -> None:
 def row_label(case: Case) -> str:
     """A case in few characters: the nets by their study alone."""
     name = f"{case.model} eval." if case.evaluation else case.model
-    study = case.nets.split(" study")[0] + " SOAP" * (case.optimiser == "soap")
+    study = "SOAP" if case.optimiser == "soap" else case.nets.split(" study")[0]
     return f"{name} k={case.k} B={case.size.batch}" + f", {study}" * bool(study)
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aebayes.data import freyfaces, lfwcrop
+from aebayes.data import DATASETS, freyfaces, lfwcrop
+from aebayes.data.dataset import load
 from aebayes.data.fetch import fetch
 from aebayes.data.prepare import prepare
 from aebayes.data.recipe import SPLITS
@@ -106,10 +107,16 @@ def test_other_arrays_than_the_frames_are_refused(tmp_path, arrays, reason):
     assert reason in caught.value.problem
 
 
-@pytest.mark.parametrize("name", ["lfwcrop", "freyfaces"])
-def test_real_files_of_a_mirror_are_prepared(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "counts"), [("lfwcrop", [10_396, 1_169, 1_668]), ("freyfaces", [1_565, 200, 200])]
+)
+def test_real_files_of_a_mirror_are_prepared_with_the_counts_of_their_card(tmp_path, name, counts):
     mirror = Path(__file__).resolve().parents[3] / "shared" / "data"
     if not (mirror / name).is_dir():
         pytest.skip(f"no mirror of {name} beside the project")
     fetch(name, tmp_path / "raw", [str(mirror)])
     prepare(name, tmp_path / "raw", tmp_path / f"{name}.npz", tmp_path / f"{name}.json")
+    dataset = load(tmp_path / f"{name}.npz")
+    assert [len(dataset.split(part)[0]) for part in SPLITS] == counts
+    told = " / ".join(f"{count:,}" for count in counts)
+    assert DATASETS[name].split.startswith(told)

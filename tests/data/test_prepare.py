@@ -67,12 +67,16 @@ def test_digits_splits_have_the_classes_of_the_whole(tmp_path):
         assert np.all(np.abs(count - whole * count.sum() / 1797) < 2), split
 
 
-def test_digits_are_the_same_bytes_everywhere(tmp_path):
-    made("digits", tmp_path)
-    assert (
-        sha256(tmp_path / "digits.npz")
-        == "5acfe04f44ade848fec8c56e6d4a5af5a6b600b4fb4baa848e5fedb4d166d577"
-    )
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("digits", "5acfe04f44ade848fec8c56e6d4a5af5a6b600b4fb4baa848e5fedb4d166d577"),
+        ("two_modes", "32fb86e82f0547e7179ff753664c46270ac0305884be937ae51ad58f74dc4536"),
+    ],
+)
+def test_dataset_is_the_same_bytes_everywhere(tmp_path, name, expected):
+    made(name, tmp_path)
+    assert sha256(tmp_path / f"{name}.npz") == expected
 
 
 @pytest.mark.parametrize("name", ["four_points", "digits"])

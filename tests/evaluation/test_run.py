@@ -160,8 +160,13 @@ def test_models_of_grey_images_have_the_metrics_that_they_can_have(
         assert made["styles"].shape == (10, 10, 64)
 
 
-def test_decoder_that_is_told_another_number_of_classes_is_refused(prepared, tmp_path):
-    experiment = tiny.experiment("aae_style", "digits")
-    experiment["model"]["decoder"]["classes"] = 9
-    with pytest.raises(AebayesError, match=r"decoder\.classes is 9, but digits has 10"):
+@pytest.mark.parametrize("told", ["decoder", "prior"])
+def test_another_number_of_classes_than_the_datas_is_refused(prepared, tmp_path, told):
+    experiment = tiny.experiment("aae_style" if told == "decoder" else "aae", "digits")
+    if told == "decoder":
+        experiment["model"]["decoder"]["classes"] = 9
+    else:
+        experiment["objective"]["labelled"] = 50
+        experiment["model"]["prior"] = {"kind": "swiss_roll", "classes": 9, "radius": 3, "turns": 1}
+    with pytest.raises(AebayesError, match=rf"{told}\.classes is 9, but digits has 10 classes"):
         evaluated(prepared, tmp_path, experiment)

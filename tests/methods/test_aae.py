@@ -122,13 +122,7 @@ def test_hidden_labels_carry_nothing_of_the_class():
     labels = known_labels(
         torch.arange(300) % 3,
         3,
-        {
-            "name": "a",
-            "dataset": "b",
-            "objective": {"labelled": 90},
-            "model": {"prior": {"classes": 3}, "decoder": {}},
-            "training": {"seed": 4},
-        },
+        {"objective": {"labelled": 90}, "training": {"seed": 4}},
     )
     assert (labels < 3).sum() == 90
     assert torch.equal(labels[labels < 3], (torch.arange(300) % 3)[labels < 3])

@@ -55,6 +55,10 @@ class Streams:
             part.uniform_(generator=generator)
         return out
 
+    def classes(self, count: int, *shape: int) -> Tensor:
+        """Draws from 0 … count − 1, uniformly: (R, *shape) int64."""
+        return (count * self.uniform(*shape)).long().clamp(max=count - 1)
+
     def int16(self, *shape: int) -> Tensor:
         """Draws from all 65,536 values of int16, uniformly: (R, *shape)."""
         words = -(-math.prod(shape) // 4)

@@ -64,7 +64,7 @@ class AutoEncoder(nn.Module):
         z = self.prior.sample(streams, *shape)
         if not self.classes:
             return self.decode(z)
-        labels = (self.classes * streams.uniform(*shape)).long().clamp(max=self.classes - 1)
+        labels = streams.classes(self.classes, *shape)
         return self.decode(z, one_hot(labels, self.classes).float())
 
     def decode(self, z: Tensor, told: Tensor | None = None) -> Tensor:

@@ -72,13 +72,11 @@ class ClassPrior(nn.Module):
 
     def sample(self, streams: Streams, *shape: int) -> Tensor:
         """Draws: (R, *shape, 2)."""
-        labels = (self.classes * streams.uniform(*shape)).long().clamp(max=self.classes - 1)
-        return self.sample_class(labels, streams)
+        return self.sample_class(streams.classes(self.classes, *shape), streams)
 
     def sample_known(self, labels: Tensor, streams: Streams) -> Tensor:
         """As `sample_class`; where a label is `classes`, unknown, from the whole."""
-        uniform = streams.uniform(*labels.shape[1:])
-        anyone = (self.classes * uniform).long().clamp(max=self.classes - 1)
+        anyone = streams.classes(self.classes, *labels.shape[1:])
         return self.sample_class(torch.where(labels < self.classes, labels, anyone), streams)
 
     def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:

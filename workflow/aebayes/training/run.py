@@ -161,6 +161,7 @@ def make_trainer(
 ) -> Trainer:
     """Put data, networks and streams on the device."""
     settings = experiment["training"]
+    check_classes(experiment, dataset)
     images, classes = dataset.split("train")
     x = torch.from_numpy(images).flatten(1).to(device)  # (N, X)
     labels = known_labels(torch.from_numpy(classes), dataset.classes, experiment).to(device)
@@ -172,30 +173,31 @@ def make_trainer(
     return Trainer(method, batches, streams, experiment, replicas, resume, fingerprint)
 
 
+def check_classes(experiment: dict, dataset: Dataset) -> None:
+    """Check that what is told labels knows as many classes as the data have.
+
+    Raises:
+        AebayesError: the decoder, or the prior that labels inform, has another number of them.
+    """
+    model, classes = experiment["model"], dataset.classes
+    told = {"model.decoder.classes": model["decoder"].get("classes", classes)}
+    if "labelled" in experiment["objective"]:
+        told["model.prior.classes"] = model["prior"]["classes"]
+    for key, count in told.items():
+        if count != classes:
+            raise AebayesError(
+                f"experiment {experiment['name']}: {key} is {count}, but {dataset.name} has "
+                f"{classes} classes, whose labels it is told",
+                f"make {key} {classes}, or let it be told none",
+            )
+
+
 def known_labels(labels: Tensor, classes: int, experiment: dict) -> Tensor:
     """The labels (N,), all but `objective.labelled` of them, at random, hidden as `classes`.
 
     Which are hidden depends on the seed, and is the same for all replicas.
-
-    Raises:
-        AebayesError: the prior has not as many parts as the data have classes, or the decoder is
-            told of another number of them.
     """
-    told = experiment["model"]["decoder"].get("classes", classes)
-    if told != classes:
-        raise AebayesError(
-            f"experiment {experiment['name']}: model.decoder.classes is {told}, but "
-            f"{experiment['dataset']} has {classes} classes",
-            f"make model.decoder.classes {classes}, or leave it out",
-        )
     known = experiment["objective"].get("labelled", len(labels))
-    parts = experiment["model"].get("prior", {}).get("classes", classes)
-    if "labelled" in experiment["objective"] and parts != classes:
-        raise AebayesError(
-            f"experiment {experiment['name']}: model.prior.classes is {parts}, but "
-            f"{experiment['dataset']} has {classes} classes, whose labels objective.labelled asks",
-            f"make model.prior.classes {classes}, or leave objective.labelled out",
-        )
     streams = Streams(experiment["training"]["seed"], [0], "labels")
     hidden = streams.permutation(len(labels))[0, known:]
     return labels.index_fill(0, hidden, classes)
