@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -42,8 +43,14 @@ def code_of(step: str, method: str = "") -> str:
         path = PACKAGE / part.format(method=method)
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             digest.update(f"{file.relative_to(PACKAGE)}\0".encode())
-            digest.update(ast.dump(without_docstrings(ast.parse(file.read_text()))).encode())
+            digest.update(code_in(file.read_text()).encode())
     return digest.hexdigest()
+
+
+@cache
+def code_in(source: str) -> str:
+    """The syntax tree without docstrings, as text; once per source, which many jobs share."""
+    return ast.dump(without_docstrings(ast.parse(source)))
 
 
 def without_docstrings(tree: ast.Module) -> ast.Module:
