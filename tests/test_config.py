@@ -375,6 +375,7 @@ PRIORS = {
     "uniform": {"kind": "uniform", "half_width": 2.0},
     "petals": {"kind": "petals", "classes": 10, "radius": 3.0, "along": 1.0, "across": 0.2},
     "swiss_roll": ROLL,
+    "categorical": {"kind": "categorical"},
 }
 AAE = "experiments.aae-digits"
 
@@ -397,7 +398,7 @@ def test_aae_may_have_any_prior(tmp_path, kind):
     assert study.experiment("aae-digits")["model"]["prior"]["kind"] == kind
 
 
-@pytest.mark.parametrize("kind", ["uniform", "swiss_roll"])
+@pytest.mark.parametrize("kind", ["uniform", "swiss_roll", "categorical"])
 def test_prior_without_a_density_everywhere_gives_no_importance_weights(tmp_path, kind):
     said = refused(tmp_path, with_aae(PRIORS[kind], importance_samples=5))
     assert said.startswith(f"{AAE}.evaluation.importance_samples: this prior has no density")
@@ -456,6 +457,39 @@ def test_labels_need_a_prior_with_a_part_for_each_class(tmp_path, prior):
     assert "objective.labelled takes a prior with classes" in refused(tmp_path, content)
     aae["model"]["prior"] = PRIORS["petals"]
     assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"
+
+
+MULTI_STEP = {"schedule": "multi_step", "milestones": [0.1, 0.5]}
+
+
+@pytest.mark.parametrize(
+    ("phase", "said"),
+    [
+        (MULTI_STEP, None),
+        ({"schedule": "multi_step"}, "milestones: missing; the multi_step schedule needs it"),
+        ({"milestones": [0.1]}, "milestones: only the multi_step schedule takes it"),
+        (MULTI_STEP | {"milestones": [0.5, 1]}, "milestones.1: takes less than 1"),
+    ],
+)
+def test_multi_step_takes_milestones_within_the_training(tmp_path, phase, said):
+    content = with_aae(PRIORS["uniform"])
+    content["experiments"]["aae-digits"]["training"]["phases"]["generator"] |= phase
+    if said:
+        assert said in refused(tmp_path, content)
+    else:
+        load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+def test_gaussian_likelihoods_mean_may_be_bent(tmp_path, likelihood):
+    content = with_aae(PRIORS["uniform"])
+    model = content["experiments"]["aae-digits"]["model"]
+    model["decoder"] = model["decoder"] | {"output": "sigmoid"}
+    if likelihood == "bernoulli":
+        assert "decoder.output: only the gaussian" in refused(tmp_path, content)
+    else:
+        model |= {"likelihood": "gaussian", "likelihood_sd": 0.3, "output_bias": "zero"}
+        load_study(str(tiny.write(tmp_path / "own.yaml", content)))
 
 
 def with_grey(method: str, **changes: object) -> dict:

@@ -32,3 +32,16 @@ def test_centring_changes_the_output_bias_alone_and_keeps_extreme_pixels_finite(
     outputs = model.decoder.layers[-1].bias.detach().sigmoid()
     expected = torch.tensor([MEAN_RANGE[0], 0.3, 0.5, MEAN_RANGE[1]]).expand(3, 1, 4)
     torch.testing.assert_close(outputs, expected)
+
+
+def test_bent_gaussian_means_lie_in_the_unit_interval_and_are_what_the_density_is_around():
+    bent = settings("gaussian", 2, [5], likelihood="gaussian", likelihood_sd=0.5)
+    bent["decoder"]["output"] = "sigmoid"
+    model = AutoEncoder(bent, 4, 3)
+    initialise(model, "glorot_uniform", Streams(0, range(3), "initialisation"))
+    z = 3 * torch.randn(3, 7, 2)
+    mean = model.decode(z)
+    torch.testing.assert_close(mean, model.outputs(z).sigmoid())
+    x = torch.rand(3, 7, 4)
+    expected = torch.distributions.Normal(mean, 0.5).log_prob(x).sum(-1)
+    torch.testing.assert_close(model.log_likelihood(x, z), expected)

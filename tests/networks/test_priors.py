@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from aebayes.networks.priors import Normal, Petals, SwissRoll, Uniform, make_prior
+from aebayes.networks.priors import Categorical, Normal, Petals, SwissRoll, Uniform, make_prior
 from aebayes.streams import Streams
 
 PETALS = {"classes": 10, "radius": 4.0, "along": 1.0, "across": 0.2}
@@ -80,6 +80,25 @@ def test_walk_stays_within_each_classs_part_and_runs_outwards(prior):
     outwards = walk.norm(dim=-1).diff(dim=-1)
     assert (outwards > 0).all()
     assert walk.norm(dim=-1).max() <= prior.extent() + 1e-5
+
+
+def test_categorical_draws_every_class_alike_as_the_vectors_its_probability_is_of():
+    prior = Categorical(5)
+    z = prior.sample(streams(), N)
+    counts = z.sum(1)  # (R, 5)
+    assert (((counts - N / 5) / math.sqrt(N * 0.2 * 0.8)).abs() < 4.5).all()
+    torch.testing.assert_close(prior.log_prob(z).exp(), torch.full((2, N), 0.2))
+    others = torch.tensor([[0.5, 0.5, 0, 0, 0], [1, 1, 0, 0, -1.0], [0, 0, 0, 0, 0]])
+    assert prior.log_prob(others).tolist() == [-math.inf] * 3
+
+
+def test_known_labels_draw_their_own_vector_and_unknown_ones_any():
+    prior = Categorical(4)
+    labels = torch.tensor([0, 1, 2, 3, 4]).repeat_interleave(400)[None]  # 4: unknown
+    z = prior.sample_known(labels, streams(1))[0]
+    assert torch.equal(z[:1600].argmax(1), labels[0, :1600])
+    counts = z[1600:].sum(0)
+    assert ((counts - 100).abs() < 4.5 * math.sqrt(400 * 0.25 * 0.75)).all()
 
 
 def test_uniform_has_no_mass_outside_its_cube():

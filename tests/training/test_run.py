@@ -74,11 +74,20 @@ def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, t
     assert (stacked[first][0] - alone[first][0]).abs().max() > 0.1
 
 
-def test_labels_of_more_or_fewer_classes_than_the_priors_are_refused(prepared, tmp_path):
+@pytest.mark.parametrize(
+    ("prior", "key"),
+    [
+        ({"kind": "swiss_roll", "classes": 9, "radius": 3, "turns": 2}, "model.prior.classes is 9"),
+        ({"kind": "categorical"}, "model.latent is 2"),
+    ],
+)
+def test_labels_of_more_or_fewer_classes_than_the_priors_are_refused(
+    prepared, tmp_path, prior, key
+):
     experiment = tiny.experiment("aae", "digits")
     experiment["objective"]["labelled"] = 100
-    experiment["model"]["prior"] = {"kind": "swiss_roll", "classes": 9, "radius": 3, "turns": 2}
-    with pytest.raises(AebayesError, match="classes is 9, but digits has 10") as refusal:
+    experiment["model"]["prior"] = prior
+    with pytest.raises(AebayesError, match=f"{key}, but digits has 10") as refusal:
         run(prepared, tmp_path, experiment)
     assert "10" in refusal.value.remedy
 

@@ -21,7 +21,7 @@ from aebayes.evaluation.recognise import decoded_by_class
 from aebayes.evaluation.units import UnitMoments, unit_moments, without_inactive
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
-from aebayes.networks.priors import ClassPrior
+from aebayes.networks.priors import PlanePrior
 from aebayes.streams import Streams
 
 Arrays = dict[str, np.ndarray]
@@ -263,7 +263,7 @@ def plane_arrays(model: AutoEncoder, x: Tensor, streams: Streams) -> Arrays:
         "manifold_axis": axis,
         "manifold": manifold,
     }
-    if isinstance(model.prior, ClassPrior):
+    if isinstance(model.prior, PlanePrior):
         points = model.prior.walk(MANIFOLD_SIDE).to(x.device)
         walk = model.decode(points.flatten(0, 1).expand(len(x), -1, -1))
         arrays["class_walk"] = walk[0].unflatten(0, points.shape[:2])

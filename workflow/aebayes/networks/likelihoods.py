@@ -55,24 +55,27 @@ def sliced_bernoulli(logits: Tensor, x: Tensor) -> Tensor:
 
 
 class Gaussian:
-    """N(x; m, σ²I) with a fixed σ; the decoder gives m."""
+    """N(x; m, σ²I) with a fixed σ; the decoder gives m, or its logit."""
 
-    def __init__(self, sd: float):
+    def __init__(self, sd: float, sigmoid: bool = False):
         self.sd = sd
+        self.sigmoid = sigmoid
 
-    def log_prob(self, mean: Tensor, x: Tensor) -> Tensor:
-        """log p(x|z) in nats: mean (..., X), x broadcastable -> (...)."""
-        standardised = (x - mean.float()) / self.sd
+    def log_prob(self, outputs: Tensor, x: Tensor) -> Tensor:
+        """log p(x|z) in nats: outputs (..., X), x broadcastable -> (...)."""
+        standardised = (x - self.mean(outputs)) / self.sd
         constant = math.log(self.sd) + 0.5 * math.log(2 * math.pi)
         return (-0.5 * standardised.square() - constant).sum(-1)
 
-    def mean(self, mean: Tensor) -> Tensor:
+    def mean(self, outputs: Tensor) -> Tensor:
         """E[x|z]: (..., X)."""
-        return mean.float()
+        outputs = outputs.float()
+        return torch.sigmoid(outputs) if self.sigmoid else outputs
 
 
 def make_likelihood(settings: dict) -> Bernoulli | Gaussian:
     """The likelihood that an experiment's `model` asks for."""
     if settings["likelihood"] == "bernoulli":
         return Bernoulli()
-    return Gaussian(settings["likelihood_sd"])
+    sigmoid = settings["decoder"].get("output") == "sigmoid"
+    return Gaussian(settings["likelihood_sd"], sigmoid)

@@ -1,4 +1,4 @@
-"""p(z): normal, IWAE's two layers, the AAE's shapes (petals, Swiss roll, uniform), a learned one.
+"""p(z): normal, uniform, the AAE's with classes, IWAE's two layers, and a learned one.
 
 A prior with classes can be drawn from class by class, as the AAE's section 2.3 needs.
 """
@@ -7,6 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
 from aebayes.networks.layers import MLP
 from aebayes.networks.normal import DiagonalNormal, log_standard_normal
@@ -62,16 +63,14 @@ class Uniform(nn.Module):
 
 
 class ClassPrior(nn.Module):
-    """A prior over the plane that is made of as many equally likely parts as there are classes."""
-
-    latent = 2
+    """A prior that is made of as many equally likely parts as there are classes."""
 
     def __init__(self, classes: int):
         super().__init__()
         self.classes = classes
 
     def sample(self, streams: Streams, *shape: int) -> Tensor:
-        """Draws: (R, *shape, 2)."""
+        """Draws: (R, *shape, Z)."""
         return self.sample_class(streams.classes(self.classes, *shape), streams)
 
     def sample_known(self, labels: Tensor, streams: Streams) -> Tensor:
@@ -80,8 +79,14 @@ class ClassPrior(nn.Module):
         return self.sample_class(torch.where(labels < self.classes, labels, anyone), streams)
 
     def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
-        """A draw from the part of each label, 0 … classes − 1: (R, ...) -> (R, ..., 2)."""
+        """A draw from the part of each label, 0 … classes − 1: (R, ...) -> (R, ..., Z)."""
         raise NotImplementedError
+
+
+class PlanePrior(ClassPrior):
+    """Such a prior over the plane."""
+
+    latent = 2
 
     def extent(self) -> float:
         """How far from the origin its mass reaches."""
@@ -96,7 +101,7 @@ class ClassPrior(nn.Module):
         raise NotImplementedError
 
 
-class Petals(ClassPrior):
+class Petals(PlanePrior):
     """An even mixture of 2-D Gaussians around the origin, each elongated towards it.
 
     Makhzani et al. 2015, section 2.3 and figure 4A, which shows ten; it does not give their sizes.
@@ -145,7 +150,7 @@ class Petals(ClassPrior):
         return radial * along[labels] + self.across * noise[..., 1:] * across[labels]
 
 
-class SwissRoll(ClassPrior):
+class SwissRoll(PlanePrior):
     """A spiral from the origin out, class after class along it. A curve: it has no density.
 
     Makhzani et al. 2015, section 2.3 and figure 4B. At the share t of the way to the rim, squared,
@@ -180,6 +185,32 @@ class SwissRoll(ClassPrior):
     def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
         """A draw from the stretch of each label: (R, ...) -> (R, ..., 2)."""
         return self.curve((labels + streams.uniform(*labels.shape[1:])) / self.classes)
+
+
+class Categorical(ClassPrior):
+    """One of Z classes, all equally likely, as its one-hot vector. Makhzani et al. 2015, section 4.
+
+    Its mass lies on points: `log_prob` is of a probability, and it has no density.
+    """
+
+    has_density = False
+
+    def __init__(self, latent: int):
+        super().__init__(latent)
+        self.latent = latent
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log P(z) in nats, −inf where z is no one-hot vector: (R, ..., Z) -> (R, ...)."""
+        vertex = ((z == 0) | (z == 1)).all(-1) & (z.sum(-1) == 1)
+        return torch.where(vertex, -math.log(self.classes), -torch.inf)
+
+    def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
+        """The vector of each label: (R, ...) -> (R, ..., Z)."""
+        return one_hot(labels, self.classes).float()
+
+    def axis(self, side: int) -> Tensor:
+        """Points along an axis at which an image is shown: (side,)."""
+        return torch.linspace(0, 1, side)
 
 
 class TwoLayerPrior(nn.Module):
@@ -241,7 +272,13 @@ class LearnedPrior(nn.Module):
         return (torch.arange(side) + 0.5) / side
 
 
-SHAPES = {"normal": Normal, "uniform": Uniform, "petals": Petals, "swiss_roll": SwissRoll}
+SHAPES = {
+    "normal": Normal,
+    "uniform": Uniform,
+    "petals": Petals,
+    "swiss_roll": SwissRoll,
+    "categorical": Categorical,
+}
 
 
 def make_prior(latent: int | list[int], settings: dict | None, replicas: int) -> nn.Module:
@@ -252,4 +289,4 @@ def make_prior(latent: int | list[int], settings: dict | None, replicas: int) ->
     if options["kind"] == "learned":
         return LearnedPrior(replicas, latent, settings)
     shape = SHAPES[options.pop("kind")]
-    return shape(**options) if issubclass(shape, ClassPrior) else shape(latent, **options)
+    return shape(**options) if issubclass(shape, PlanePrior) else shape(latent, **options)

@@ -1,7 +1,7 @@
 """Optimisers and learning-rate schedules, from an experiment's phase settings."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -31,6 +31,11 @@ def iwae_stages(progress: float) -> float:
 def late_decay(progress: float) -> float:
     """1 for the first half, then linearly to 0.01: games settle as their steps shrink."""
     return 1.0 if progress < 0.5 else 1.0 - 0.99 * (2 * progress - 1)
+
+
+def multi_step(milestones: Sequence[float]) -> Schedule:
+    """A tenth of what it was from each milestone on, a share of the training."""
+    return lambda progress: 0.1 ** sum(progress >= milestone for milestone in milestones)
 
 
 SCHEDULES: dict[str, Schedule] = {
@@ -72,4 +77,8 @@ def make_optimiser(
 
 def learning_rate(settings: dict, step: int, steps: int) -> float:
     """The learning rate of a step, counted from 0."""
-    return settings["learning_rate"] * SCHEDULES[settings["schedule"]](step / steps)
+    if settings["schedule"] == "multi_step":
+        schedule = multi_step(settings["milestones"])
+    else:
+        schedule = SCHEDULES[settings["schedule"]]
+    return settings["learning_rate"] * schedule(step / steps)

@@ -182,7 +182,9 @@ def check_classes(experiment: dict, dataset: Dataset) -> None:
     model, classes = experiment["model"], dataset.classes
     told = {"model.decoder.classes": model["decoder"].get("classes", classes)}
     if "labelled" in experiment["objective"]:
-        told["model.prior.classes"] = model["prior"]["classes"]
+        categorical = model["prior"]["kind"] == "categorical"
+        key = "model.latent" if categorical else "model.prior.classes"
+        told[key] = model["latent"] if categorical else model["prior"]["classes"]
     for key, count in told.items():
         if count != classes:
             raise AebayesError(
