@@ -404,6 +404,18 @@ def test_prior_without_a_density_everywhere_gives_no_importance_weights(tmp_path
     assert said.startswith(f"{AAE}.evaluation.importance_samples: this prior has no density")
 
 
+@pytest.mark.parametrize(
+    ("evaluation", "said"),
+    [
+        ({}, "importance_samples: missing; importance_images says"),
+        ({"importance_samples": 5, "pruned_images": 5}, "pruned_images: it is taken off all"),
+    ],
+)
+def test_some_images_likelihood_needs_samples_and_is_not_pruned(tmp_path, evaluation, said):
+    content = with_aae(PRIORS["normal"], importance_images=7, **evaluation)
+    assert refused(tmp_path, content).startswith(f"{AAE}.evaluation.{said}")
+
+
 def test_petals_have_no_units_to_prune(tmp_path):
     content = with_aae(PRIORS["petals"], importance_samples=5, pruned_images=5)
     said = refused(tmp_path, content)

@@ -57,17 +57,18 @@ def sampled_metrics(
         x: test images in [0, 1], binarised already if the data are, (R, N, X).
         train: all training images likewise, some at a time, (R, B, X).
         settings: `importance_samples`, k of the likelihood bound, not computed if absent;
-            `pruned_images`, for how many test images it is computed without inactive units, too;
-            `prior_match`, whether the codes are compared with the prior; `parzen_samples`, on how
-            many of the model's samples windows are put, and `parzen_many_samples`, once more.
+            `importance_images`, of how many images, of all if absent; `pruned_images`, for how
+            many it is computed without inactive units, too; `prior_match`, whether the codes are
+            compared with the prior; `parzen_samples`, on how many of the model's samples windows
+            are put, and `parzen_many_samples`, once more.
         validation: images likewise (R, N', X), by which the windows' width is chosen.
     """
     model = method.model
     metrics, arrays = {}, {}
     if "importance_samples" in settings:
-        nll, metrics, arrays = likelihood(
-            model, x, settings["importance_samples"], streams, compile
-        )
+        scored = x[:, : settings.get("importance_images")]
+        k = settings["importance_samples"]
+        nll, metrics, arrays = likelihood(model, scored, k, streams, compile)
     if "parzen_samples" in settings:
         metrics |= sample_metrics(model, validation, x, settings, streams)
     if model.encoder is not None and settings.get("prior_match"):

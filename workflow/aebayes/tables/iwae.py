@@ -9,7 +9,7 @@ NLL = Quantity(
     r"$-\log p(x)$",
     "nll",
     "metrics.json of this run lacks it",
-    "−L_k of the test images, an upper bound on −log p(x) in expectation, with {k} importance "
+    "−L_k of {scored} test images, an upper bound on −log p(x) in expectation, with {k} importance "
     "samples an image from q(z|x)",
 )
 ACTIVE = Quantity(

@@ -10,9 +10,9 @@ IMAGES = Table(
             r"$-\log p(x)$",
             "nll",
             "metrics.json of this run lacks it",
-            "−L_k, an upper bound on −log p(x) in expectation, with {k} importance samples an "
-            "image; drawn from q(z|x) where it has a density, else from a Gaussian fitted to the "
-            "posterior",
+            "−L_k of {scored} test images, an upper bound on −log p(x) in expectation, with {k} "
+            "importance samples an image; drawn from q(z|x) where it has a density, else from a "
+            "Gaussian fitted to the posterior",
         ),
         Quantity(
             "ELBO",

@@ -192,10 +192,13 @@ class Layout:
         labelled = self.study.content["tables"][self.name]["experiments"]
         settings = [self.study.experiment(name)["evaluation"] for name in labelled.values()]
         notes = {quantity: quantity.note for quantity in self.table.quantities}
+        scored = dict.fromkeys(each.get("importance_images", "all") for each in settings)
+        marks = {"{scored}": [n if n == "all" else f"the first {n}" for n in scored]}
         for mark, key in MARKS:
             numbers = dict.fromkeys(str(each[key]) for each in settings if key in each)
-            told = " or ".join(numbers) or f"evaluation.{key} (not set)"
-            notes = {q: note.replace(mark, told) for q, note in notes.items()}
+            marks[mark] = list(numbers) or [f"evaluation.{key} (not set)"]
+        for mark, told in marks.items():
+            notes = {q: note.replace(mark, " or ".join(told)) for q, note in notes.items()}
         return list(notes.items())
 
     def elsewhere(self, values: PublishedValues) -> list[str]:

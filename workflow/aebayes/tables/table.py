@@ -22,7 +22,8 @@ class Quantity:
         tex: the same, in LaTeX.
         metric: its name in metrics.json.
         absent: why a run may lack it.
-        note: what it is, for the table's reader; `{k}` becomes the importance samples.
+        note: what it is, for the table's reader; `{k}` becomes the importance samples,
+            `{scored}` the images they were drawn for.
         unit: what it is counted in.
         over: a method whose value is taken off, by its name in the study; or START, for the run
             that an experiment started from.
