@@ -471,6 +471,19 @@ def test_labels_need_a_prior_with_a_part_for_each_class(tmp_path, prior):
     assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"
 
 
+def test_study_does_without_datasets_it_has_and_names_one_it_has_not(tmp_path):
+    content = with_aae(PRIORS["uniform"])
+    content["datasets"]["digits"]["optional"] = True
+    study = load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    assert study.optional == ["digits"]
+    without = study.without(["digits"])
+    assert set(study.experiments) - set(without.experiments) == {"vae-digits", "aae-digits"}
+    assert without.datasets == ["four_points"]
+    assert without.experiment("aae-digits") == study.experiment("aae-digits")
+    with pytest.raises(AebayesError, match="no dataset 'svhn'"):
+        study.without(["svhn"])
+
+
 MULTI_STEP = {"schedule": "multi_step", "milestones": [0.1, 0.5]}
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from aebayes.data import DATASETS, mnist
-from aebayes.data.fetch import Receiver, fetch
+from aebayes.data.fetch import Receiver, at_hand, fetch
 from aebayes.errors import AebayesError
 
 
@@ -34,6 +34,21 @@ def test_directory_mirror_gives_the_unpacked_files(tiny, raw, tmp_path):
     assert paths == [raw / "tiny" / "images", raw / "tiny" / "labels"]
     assert [path.read_bytes() for path in paths] == [tiny.images, tiny.labels]
     assert names(raw / "tiny") == ["images", "labels"]
+
+
+def test_at_hand_is_what_lies_in_its_own_folder_or_a_mirrors(tiny, raw, tmp_path, monkeypatch):
+    mirror = tiny.fill(tmp_path / "mirror")
+    assert not at_hand("tiny", raw)
+    assert not at_hand("tiny", raw, ["https://mirror.example.org/data"])  # not asked
+    assert at_hand("tiny", raw, [str(mirror)])
+    monkeypatch.setenv("AEBAYES_MIRRORS", str(mirror))
+    assert at_hand("tiny", raw)
+    (mirror / "tiny" / "labels").unlink()
+    assert not at_hand("tiny", raw)
+    (raw / "tiny").mkdir(parents=True)
+    (raw / "tiny" / "labels").write_bytes(tiny.labels)
+    assert at_hand("tiny", raw)  # one here, one there
+    assert at_hand("four_points", raw)  # made: it has no raw files
 
 
 def test_http_mirror_gives_the_same_bytes(tiny, raw, tmp_path, serve):

@@ -109,6 +109,40 @@ def test_figures_say_their_study_on_their_face(
     assert expected in [text.get_text() for text in texts_of(saved[0])]
 
 
+@pytest.mark.parametrize(
+    ("name", "absent", "shown"),
+    [
+        ("divergences", ["two_modes"], "nothing to show"),
+        ("avb-figure-4", ["two_modes"], "VAE samples"),
+    ],
+)
+def test_figures_do_without_a_dataset_and_say_so(
+    name: str,
+    absent: list[str],
+    shown: str,
+    study: Study,
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its runs are not there, either: nothing of them is read."""
+    entry = study.content["figures"]["avb-figure-4"]["experiments"]
+    study.content["figures"]["avb-figure-4"] = {"experiments": {"GAN": "gan-run", **entry}}
+    without = study.without(absent)
+    experiments, datasets = inputs(name, without)
+    assert "gan-run" not in experiments
+    assert "two_modes" not in datasets
+    runs = tmp_path / "runs"
+    for experiment in experiments:
+        shutil.copytree(made / "runs" / experiment, runs / experiment)
+    saved = []
+    monkeypatch.setattr(style, "save", lambda *arguments: saved.append(arguments))
+    make_figure(name, without, runs, made / "processed", tmp_path)
+    figure, foot, _ = saved[0]
+    assert foot.endswith(", without two_modes, not here")
+    assert shown in [text.get_text() for text in texts_of(figure)]
+
+
 def test_the_restricted_avb_has_the_aaes_colour() -> None:
     assert style.method_colour("avb_restricted") == style.method_colour("aae")
     colours = {style.method_colour(method) for method in METHODS}

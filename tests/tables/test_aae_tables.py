@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from cells import cells_of
 
+from aebayes.tables import inputs
 from aebayes.tables.aae import BASELINE, TFD
 
 PARZEN = "Parzen log-likelihood, 10K samples"
@@ -45,3 +46,13 @@ def test_they_do_not_stand_below_runs_on_other_data(study, evaluated, tmp_path):
     study.content["experiments"]["vae-grey-mnist"]["binarisation"] = "dynamic"
     cells = cells_of("aae-table-1", study, tmp_path)
     assert {row for row, _ in cells} == {"AAE", "VAE"}
+
+
+def test_runs_on_a_dataset_that_is_not_here_say_so_and_are_not_read(study, evaluated, tmp_path):
+    without = study.without(["mnist"])
+    assert inputs("aae-table-1", study) == ["aae-grey-mnist", "vae-grey-mnist"]
+    assert inputs("aae-table-1", without) == []
+    cells = cells_of("aae-table-1", without, tmp_path)
+    assert cells["AAE", PARZEN]["status"] == "not run: the dataset mnist is not here"
+    assert cells["AAE", PARZEN]["mean"] == ""
+    assert cells["AAE", PARZEN]["published"] == "340"

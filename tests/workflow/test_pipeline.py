@@ -122,6 +122,30 @@ def test_every_job_has_its_log_and_benchmark(finished):
         assert (results / "benchmarks" / f"{name}.tsv").exists()
 
 
+def with_optional_svhn():
+    """The tiny study with an optional SVHN beside its digits in a table and a figure."""
+    content = tiny.study()
+    content["datasets"]["svhn"] = {"binarisation": "none", "optional": True}
+    content["experiments"]["vae-svhn"] = tiny.entry("vae", "digits") | {"dataset": "svhn"}
+    labels = {"VAE": "vae-digits", "VAE, SVHN": "vae-svhn"}
+    content["tables"]["image-likelihoods"] = {"experiments": labels}
+    content["figures"]["avb-figure-4"] = {"experiments": labels}
+    return content
+
+
+def test_study_does_without_an_optional_dataset_unless_its_files_are_at_hand(tmp_path):
+    project = make_project(tmp_path / "optional", with_optional_svhn())
+    without = project.snakemake("all", "--dry-run").stdout
+    assert "vae-digits" in without
+    assert "vae-svhn" not in without
+    assert "fetch_svhn" not in without
+    folder = project.folder / "data" / "raw" / "svhn"
+    folder.mkdir(parents=True)
+    for name in ("train_32x32.mat", "test_32x32.mat"):
+        (folder / name).touch()
+    assert "vae-svhn/checkpoint.safetensors" in project.snakemake("all", "--dry-run").stdout
+
+
 @pytest.fixture
 def bare(tmp_path):
     return make_project(tmp_path / "bare", tiny.study())

@@ -22,6 +22,9 @@ RESULTS = Path("results")
 study_option = click.option(
     "--study", default="pocket", show_default=True, help="A study's name, or its YAML file."
 )
+without_option = click.option(
+    "--without", multiple=True, help="A dataset that cannot be had; may be repeated."
+)
 device_option = click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
@@ -159,12 +162,13 @@ def evaluate(experiment: str, study: str, device: str, data: Path | None, run: P
 @main.command()
 @click.argument("name")
 @study_option
+@without_option
 @reporting
-def table(name: str, study: str) -> None:
+def table(name: str, study: str, without: tuple[str, ...]) -> None:
     """Write the table NAME as CSV, Markdown and LaTeX from the runs' metrics."""
     from aebayes.tables import make_table
 
-    chosen = load_study(study)
+    chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_table(name, chosen, folder / "runs", folder / "tables")
 
@@ -172,22 +176,24 @@ def table(name: str, study: str) -> None:
 @main.command()
 @click.argument("name")
 @study_option
+@without_option
 @reporting
-def figure(name: str, study: str) -> None:
+def figure(name: str, study: str, without: tuple[str, ...]) -> None:
     """Draw the figure NAME as PNG and PDF from the runs' arrays and histories."""
     from aebayes.figures import make_figure
 
-    chosen = load_study(study)
+    chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_figure(name, chosen, folder / "runs", PROCESSED, folder / "figures")
 
 
 @main.command()
 @study_option
+@without_option
 @reporting
-def version(study: str) -> None:
+def version(study: str, without: tuple[str, ...]) -> None:
     """Put the study's datasets and checkpoints under DVC."""
     from aebayes.version import version_study
 
-    chosen = load_study(study)
+    chosen = load_study(study).without(without)
     version_study(chosen.name, chosen.experiments, chosen.datasets, Path())

@@ -2,7 +2,8 @@
 
 import math
 import reprlib
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jsonschema
@@ -49,11 +50,34 @@ class Study:
         path: the file it was read from.
         name: names the folder results/<name>.
         content: the file's content, valid by study.schema.yaml.
+        absent: datasets that it does without here, and without the experiments on them; tables and
+            figures say so.
     """
 
     path: Path
     name: str
     content: dict
+    absent: tuple[str, ...] = ()
+
+    def without(self, absent: Iterable[str]) -> "Study":
+        """The study where these datasets cannot be had.
+
+        Raises:
+            AebayesError: one is not of the study.
+        """
+        absent = tuple(absent)
+        for name in absent:
+            if name not in self.content["datasets"]:
+                raise AebayesError(
+                    f"{self.path} has no dataset {name!r} to do without",
+                    f"choose one of: {', '.join(self.content['datasets'])}",
+                )
+        return replace(self, absent=absent)
+
+    def present(self, experiments: Iterable[str]) -> list[str]:
+        """Those of the experiments whose dataset can be had, each once."""
+        named = dict.fromkeys(experiments)
+        return [name for name in named if self.experiment(name)["dataset"] not in self.absent]
 
     def experiment(self, name: str) -> dict:
         """One experiment with its name and, unless it has its own, its dataset's binarisation.
@@ -86,13 +110,18 @@ class Study:
 
     @property
     def experiments(self) -> list[str]:
-        """The experiments' names."""
-        return list(self.content["experiments"])
+        """The names of the experiments whose dataset can be had."""
+        return self.present(self.content["experiments"])
 
     @property
     def datasets(self) -> list[str]:
-        """The datasets' names."""
-        return list(self.content["datasets"])
+        """The names of the datasets that can be had."""
+        return [name for name in self.content["datasets"] if name not in self.absent]
+
+    @property
+    def optional(self) -> list[str]:
+        """The datasets that the study may do without."""
+        return [name for name, of in self.content["datasets"].items() if of.get("optional")]
 
 
 def load_study(study: str) -> Study:

@@ -11,6 +11,7 @@ from snakemake.exceptions import WorkflowError
 
 from aebayes.config import load_config
 from aebayes.data import recipe_of
+from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError
 from aebayes.figures import inputs as figure_inputs
 from aebayes.provenance import code_of, device_count
@@ -18,6 +19,11 @@ from aebayes.tables import inputs as table_inputs
 
 try:
     STUDY = load_config(config, Path("config/config.yaml"))
+    STUDY = STUDY.without(
+        dataset
+        for dataset in STUDY.optional
+        if not at_hand(dataset, Path("data/raw"), config["mirrors"])
+    )
     RECIPES = {name: recipe_of(name) for name in STUDY.datasets}
     TABLES = {name: table_inputs(name, STUDY) for name in STUDY.tables}
     FIGURES = {name: figure_inputs(name, STUDY) for name in STUDY.figures}
@@ -26,6 +32,7 @@ except AebayesError as problem:
 
 RESULTS = f"results/{STUDY.name}"
 RUNS = f"{RESULTS}/runs"
+WITHOUT = [f"--without={dataset}" for dataset in STUDY.absent]
 GPU = device_count(config["device"])
 
 # An environment made from the lock alone would not find the library without PYTHONPATH; and

@@ -23,10 +23,12 @@ for figure, (experiments, datasets) in FIGURES.items():
         params:
             name=figure,
             study=STUDY.path,
+            without=WITHOUT,
             settings=STUDY.figures[figure],
             code=code_of("figure"),
         shell:
-            "python -m aebayes figure {params.name} --study {params.study:q} 2>&1 | tee {log:q}"
+            "python -m aebayes figure {params.name} --study {params.study:q} {params.without}"
+            " 2>&1 | tee {log:q}"
 
 
 rule figures:

@@ -24,10 +24,12 @@ for table, experiments in TABLES.items():
         params:
             name=table,
             study=STUDY.path,
+            without=WITHOUT,
             settings=STUDY.tables[table],
             code=code_of("table"),
         shell:
-            "python -m aebayes table {params.name} --study {params.study:q} 2>&1 | tee {log:q}"
+            "python -m aebayes table {params.name} --study {params.study:q} {params.without}"
+            " 2>&1 | tee {log:q}"
 
 
 rule tables:

@@ -24,6 +24,8 @@ rule version:
         "../../envs/pipeline.yaml"
     params:
         study=STUDY.path,
+        without=WITHOUT,
         code=code_of("version"),
     shell:
-        "python -m aebayes version --study {params.study:q} 2>&1 | tee {log:q}"
+        "python -m aebayes version --study {params.study:q} {params.without}"
+        " 2>&1 | tee {log:q}"

@@ -56,6 +56,26 @@ def fetch(name: str, raw: Path, mirrors: Sequence[str] = (), progress: bool = Fa
     return [_fetch_file(recipe, file, raw / name, every_mirror, progress) for file in recipe.files]
 
 
+def at_hand(name: str, raw: Path, mirrors: Sequence[str] = ()) -> bool:
+    """Whether a dataset's raw files lie in its own folder or a mirror's; nothing is opened.
+
+    Raises:
+        AebayesError: the dataset is unknown.
+    """
+    recipe = recipe_of(name)
+    folders = [
+        Path(os.path.expanduser(mirror)) / folder
+        for mirror in (*mirrors, *mirrors_from_environment())
+        if "://" not in mirror
+        for folder in (name, recipe.shared_folder)
+        if folder
+    ]
+    places = [raw / name, *folders]
+    return all(
+        any(os.path.isfile(_in_directory(place, file)) for place in places) for file in recipe.files
+    )
+
+
 def mirrors_from_environment() -> list[str]:
     """The mirrors in `AEBAYES_MIRRORS`, separated by commas, because URLs contain colons."""
     return [

@@ -69,18 +69,20 @@ def figure_of(name: str, study: Study) -> Figure:
 def inputs(name: str, study: Study) -> tuple[list[str], list[str]]:
     """The experiments whose run files, and the datasets whose npz and card, the figure reads.
 
+    Those alone that can be had.
+
     Raises:
         AebayesError: the figure is unknown, or the study lacks it or what it needs.
     """
     figure = figure_of(name, study)
     entry = study.content["figures"][name]
-    experiments = list(dict.fromkeys(entry.get("experiments", {}).values()))
-    named = list(dict.fromkeys(entry.get("datasets", [])))
-    return experiments, datasets_of(name, study) if figure.shows_data else named
+    experiments = study.present(entry.get("experiments", {}).values())
+    read = datasets_of(name, study) if figure.shows_data else entry.get("datasets", [])
+    return experiments, [dataset for dataset in dict.fromkeys(read) if dataset not in study.absent]
 
 
 def datasets_of(name: str, study: Study) -> list[str]:
-    """The datasets that the figure names, and those of its experiments."""
+    """The datasets that the figure names, and those of its experiments; some may be absent."""
     entry = study.content["figures"][name]
     trained = [study.experiment(each)["dataset"] for each in entry.get("experiments", {}).values()]
     return list(dict.fromkeys([*entry.get("datasets", []), *trained]))
@@ -105,5 +107,9 @@ def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path)
     )
     style = importlib.import_module("aebayes.figures.style")
     foot = style.footer(study.name, datasets_of(name, study))
+    absent = [dataset for dataset in datasets_of(name, study) if dataset in study.absent]
+    if absent:
+        foot += f", without {', '.join(absent)}, not here"
     with style.applied():
-        style.save(draw(sources), foot, out / name)
+        nothing = len(absent) == len(datasets_of(name, study))
+        style.save(style.blank("nothing to show") if nothing else draw(sources), foot, out / name)

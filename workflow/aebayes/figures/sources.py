@@ -189,12 +189,12 @@ class Sources:
     processed: Path
 
     def experiments(self) -> list[Shown]:
-        """The figure's experiments, in the study's order."""
-        shown = []
-        for label, name in self.study.content["figures"][self.name]["experiments"].items():
-            experiment = self.study.experiment(name)
-            shown.append(Shown(label, name, experiment, self.runs / name))
-        return shown
+        """The figure's experiments whose datasets can be had, in the study's order."""
+        return [
+            Shown(label, name, self.study.experiment(name), self.runs / name)
+            for label, name in self.study.content["figures"][self.name]["experiments"].items()
+            if self.study.present([name])
+        ]
 
     def only_experiment(self) -> Shown:
         """The experiment of a figure that can show no more than one.
@@ -213,6 +213,7 @@ class Sources:
             AebayesError: there are several, or its files are missing or broken.
         """
         named = self.study.content["figures"][self.name].get("datasets", [])
+        named = [name for name in named if name not in self.study.absent]
         names = list(named) or [shown.dataset for shown in self.experiments()]
         self._refuse_more(list(dict.fromkeys(names)), "datasets")
         return self.dataset(names[0])

@@ -90,6 +90,13 @@ def new_figure(height: float) -> Figure:
     return figure
 
 
+def blank(text: str) -> Figure:
+    """A figure that says why there is nothing to be seen."""
+    figure = new_figure(0.6)
+    figure.text(0.5, 0.6, text, ha="center", va="center")
+    return figure
+
+
 def parts(figure: Figure, heights: Sequence[float]) -> list[SubplotSpec]:
     """Parts of a figure, one below the other, their heights in proportion."""
     # Not subfigures: where those lie cannot be rounded (see `settle`).

@@ -42,13 +42,13 @@ def table_of(name: str, study: Study) -> Table:
 
 
 def inputs(name: str, study: Study) -> list[str]:
-    """The experiments whose metrics.json the table reads.
+    """The experiments whose metrics.json the table reads: those whose dataset can be had.
 
     Raises:
         AebayesError: the table is unknown, or is not in the study.
     """
     table_of(name, study)
-    return list(dict.fromkeys(study.content["tables"][name]["experiments"].values()))
+    return study.present(study.content["tables"][name]["experiments"].values())
 
 
 def make_table(name: str, study: Study, runs: Path, out: Path) -> None:

@@ -50,6 +50,7 @@ class Run:
 
     Args:
         start_from: the experiment that it goes on from, if it does.
+        without: the dataset, if the study does without it.
     """
 
     path: Path
@@ -57,6 +58,7 @@ class Run:
     method: str
     metrics: dict | None
     start_from: str | None = None
+    without: str | None = None
 
     def measure(self, metric: str, absent: str) -> Measurement:
         """One metric.
@@ -64,6 +66,8 @@ class Run:
         Args:
             absent: why a run of some method lacks it.
         """
+        if self.without:
+            return Measurement.missing(f"the dataset {self.without} is not here")
         if self.metrics is None:
             return Measurement.missing(f"{self.path} is missing")
         if metric not in self.metrics:
@@ -102,9 +106,10 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
     """
     experiment = study.experiment(name)
     path = runs / name / "metrics.json"
-    content = find_json(path)
+    without = experiment["dataset"] if experiment["dataset"] in study.absent else None
+    content = None if without else find_json(path)
     if content is None:
-        return Run(path, name, experiment["method"], None, experiment.get("start_from"))
+        return Run(path, name, experiment["method"], None, experiment.get("start_from"), without)
     again = f"evaluate it again: python -m aebayes evaluate {name} --study {study.path}"
     for key, expected in {
         "experiment": name,
