@@ -41,6 +41,20 @@ def test_rows_that_only_the_paper_has_say_why(study, evaluated, tmp_path):
     assert cells["AAE, TFD", MANY]["status"] == f"not run: {TFD}"
 
 
+def test_a_run_of_ours_takes_the_place_of_the_papers_own_row(study, evaluated, evaluate, tmp_path):
+    ours = {**study.content["experiments"]["aae-grey-mnist"], "dataset": "tfd"}
+    study.content["experiments"]["aae-tfd"] = ours
+    study.content["datasets"]["tfd"] = {"binarisation": "none"}
+    study.content["tables"]["aae-table-1"]["experiments"]["AAE, TFD"] = "aae-tfd"
+    evaluate(
+        "aae-tfd", {"parzen": {"unit": "nats/image", "replicas": [9.5], "mean": 9.5, "sd": None}}
+    )
+    cell = cells_of("aae-table-1", study, tmp_path)["AAE, TFD", PARZEN]
+    assert (cell["mean"], cell["published"], cell["status"]) == ("9.5", "2252", "run")
+    cell = cells_of("aae-table-1", study.without(["tfd"]), tmp_path)["AAE, TFD", PARZEN]
+    assert (cell["mean"], cell["published"], cell["status"]) == ("", "2252", f"not run: {TFD}")
+
+
 def test_they_do_not_stand_below_runs_on_other_data(study, evaluated, tmp_path):
     study.content["experiments"]["aae-grey-mnist"]["binarisation"] = "dynamic"
     study.content["experiments"]["vae-grey-mnist"]["binarisation"] = "dynamic"
