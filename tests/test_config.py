@@ -505,6 +505,24 @@ def test_multi_step_takes_milestones_within_the_training(tmp_path, phase, said):
         load_study(str(tiny.write(tmp_path / "own.yaml", content)))
 
 
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        ([0, 0.5], None),
+        ([0.5, 0.5], "span: it ends at 0.5, where it starts or before"),
+        ([0.5, 2], "span.1: takes at most 1"),
+        ([0.5], "span: takes two shares"),
+    ],
+)
+def test_span_is_a_part_of_the_training(tmp_path, span, said):
+    content = with_aae(PRIORS["uniform"])
+    content["experiments"]["aae-digits"]["training"]["phases"]["generator"]["span"] = span
+    if said:
+        assert said in refused(tmp_path, content)
+    else:
+        load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+
+
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_gaussian_likelihoods_mean_may_be_bent(tmp_path, likelihood):
     content = with_aae(PRIORS["uniform"])

@@ -65,6 +65,33 @@ def test_phases_share_a_steps_batch_and_repeats_go_on_to_new_ones():
         torch.testing.assert_close(moved, torch.full((2,), steps * 1e-3), rtol=0.02, atol=0)
 
 
+def test_phases_run_in_their_spans_and_are_nan_in_the_history_elsewhere(tmp_path):
+    method = Counted()
+    phases = {"once": {"span": [0, 0.3]}, "thrice": {"span": [0.5, 1]}}
+    phases = {name: tiny.ADAM | settings for name, settings in phases.items()}
+    experiment = tiny.experiment(phases=phases, steps=10, log_every=5)
+    training = trainer(method, experiment)
+    rates = []
+    for step in range(10):
+        training.step = step
+        training.train_step()
+        rates.append(training.optimisers[1].param_groups[0]["lr"])
+        if training.history.advance():
+            shown = training.history.flush(step + 1, "test")
+            assert list(shown) == (["once"] if step == 4 else ["thrice"])
+    assert [name for name, _ in method.seen] == 3 * ["once"] + 5 * ["thrice"]
+    assert rates[5] == pytest.approx(tiny.ADAM["learning_rate"])  # its schedule begins there
+    lines = training.history.csv().splitlines()
+    assert [line.split(",")[3] for line in lines[1:3]] == ["nan", "nan"]
+    assert [line.split(",")[2] for line in lines[3:]] == ["nan", "nan"]
+    once = [(x.mean((1, 2))) for name, x in method.seen if name == "once"]
+    first = float(lines[1].split(",")[2])
+    # Adam's steps are the learning rate long: the three losses' mean, to their digits in the file.
+    rate = tiny.ADAM["learning_rate"]
+    expected = sum((once[i][0] - i * rate) ** 2 for i in range(3)) / 3
+    assert first == pytest.approx(float(expected), rel=1e-2)
+
+
 @pytest.mark.parametrize("name", ["vae", "iwae", "avb", "avb_restricted", "aae"])
 def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_gradient(name):
     experiment = tiny.experiment(name)

@@ -280,7 +280,7 @@ def check_name(name: str, path: Path) -> None:
 
 
 def check_references(content: dict, path: Path) -> None:
-    """Check that experiments name the study's datasets, and tables and figures its experiments.
+    """Check what a schema cannot: names, and what one setting asks of another.
 
     Raises:
         AebayesError: names the file, the key and the known names.
@@ -289,6 +289,8 @@ def check_references(content: dict, path: Path) -> None:
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
         if "start_from" in experiment:
             check_start(path, name, content["experiments"])
+        for phase, settings in experiment["training"]["phases"].items():
+            check_span(path, f"experiments.{name}.training.phases.{phase}.span", settings)
     for kind in ("tables", "figures"):
         for name, entry in content[kind].items():
             for label, experiment in entry.get("experiments", {}).items():
@@ -296,6 +298,20 @@ def check_references(content: dict, path: Path) -> None:
                 check_known(path, key, experiment, content["experiments"])
             for dataset in entry.get("datasets", []):
                 check_known(path, f"{kind}.{name}.datasets", dataset, content["datasets"])
+
+
+def check_span(path: Path, key: str, phase: dict) -> None:
+    """Check that a phase's span, if it has one, has a length.
+
+    Raises:
+        AebayesError: names the file and the key.
+    """
+    start, end = phase.get("span", (0, 1))
+    if start >= end:
+        raise AebayesError(
+            f"{path}: {key}: it ends at {end:g}, where it starts or before ({start:g})",
+            "put the smaller share first",
+        )
 
 
 def check_start(path: Path, name: str, experiments: dict) -> None:

@@ -42,6 +42,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "elu": nn.functional.elu,
     "leaky_relu": nn.functional.leaky_relu,
     "softplus": nn.functional.softplus,
+    "sigmoid": torch.sigmoid,
 }
 
 

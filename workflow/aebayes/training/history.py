@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ class History:
         self.phases = phases
         self.replicas = replicas
         self.buffer = torch.zeros(every, len(phases), len(replicas), device=device)
+        self.ran = torch.zeros(every, len(phases), dtype=torch.bool)  # in steps not flushed yet
         self.filled = 0
         self.steps: list[int] = []
         self.means: list[Tensor] = []  # (phases, R) each
@@ -31,6 +33,7 @@ class History:
     def record(self, phase: int, losses: Tensor) -> None:
         """Keep this step's losses (R,) of one phase."""
         self.buffer[self.filled, phase] = losses
+        self.ran[self.filled, phase] = True
 
     def advance(self) -> bool:
         """End the step; true when the buffer is full and wants `flush`."""
@@ -40,10 +43,13 @@ class History:
     def flush(self, step: int, experiment: str) -> dict[str, float]:
         """Check and average what was recorded up to and with `step`; the mean loss by phase.
 
+        A phase that ran in none of these steps is left out, and NaN in the CSV.
+
         Raises:
             AebayesError: a loss was not finite; names phase, step and replica.
         """
-        losses = self.buffer[: self.filled].cpu()
+        ran = self.ran[: self.filled, :, None]
+        losses = self.buffer[: self.filled].cpu().where(ran, 0.0)
         bad = (~losses.isfinite()).nonzero()
         if len(bad):
             row, phase, replica = bad[0].tolist()
@@ -57,8 +63,10 @@ class History:
             )
         self.filled = 0
         self.steps.append(step)
-        self.means.append(losses.double().mean(0))
-        return dict(zip(self.phases, self.means[-1].mean(1).tolist(), strict=True))
+        self.means.append(losses.double().sum(0) / ran.sum(0))  # NaN for a phase that never ran
+        self.ran[:] = False
+        shown = dict(zip(self.phases, self.means[-1].mean(1).tolist(), strict=True))
+        return {phase: loss for phase, loss in shown.items() if not math.isnan(loss)}
 
     def csv(self) -> str:
         """One line per replica and log point: step, replica, then a column a phase (nats)."""
@@ -75,6 +83,7 @@ class History:
         means = torch.stack(self.means) if self.means else torch.zeros(0, dtype=torch.double)
         return {
             "buffer": self.buffer[: self.filled],
+            "ran": self.ran[: self.filled],
             "steps": torch.tensor(self.steps, dtype=torch.long),
             "means": means,
         }
@@ -83,5 +92,6 @@ class History:
         """Go on from where `state` was taken."""
         self.filled = len(state["buffer"])
         self.buffer[: self.filled] = state["buffer"].to(self.buffer.device)
+        self.ran[: self.filled] = state["ran"].cpu()
         self.steps = state["steps"].tolist()
         self.means = list(state["means"])

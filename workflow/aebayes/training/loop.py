@@ -16,7 +16,7 @@ from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
 from aebayes.training.history import History
-from aebayes.training.optimisers import learning_rate, make_optimiser
+from aebayes.training.optimisers import learning_rate, make_optimiser, runs_at
 from aebayes.training.progress import Progress
 from aebayes.training.state import load_optimiser_state, optimiser_state
 
@@ -168,7 +168,7 @@ class Trainer:
                 )
 
     def train_step(self) -> None:
-        """Every phase once, or as often as its settings repeat it, on the step's minibatches.
+        """Every phase whose span it is, as often as its settings repeat it, on its minibatches.
 
         The first time each phase sees the same minibatch, as in Algorithm 1 of AVB and section 2 of
         the AAE; a phase that is repeated goes on to further ones.
@@ -176,6 +176,8 @@ class Trainer:
         batches: list[Batch] = []
         for number, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers, strict=True)):
             settings = self.settings["phases"][phase.name]
+            if not runs_at(settings, self.step, self.settings["steps"]):
+                continue
             optimiser.param_groups[0]["lr"] = learning_rate(
                 settings, self.step, self.settings["steps"]
             )

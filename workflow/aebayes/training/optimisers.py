@@ -9,6 +9,7 @@ from torch import nn
 from aebayes.training.soap import SOAP
 
 Schedule = Callable[[float], float]
+WHOLE = (0, 1)  # the span of a phase that runs all the time
 
 
 def constant(progress: float) -> float:
@@ -75,10 +76,18 @@ def make_optimiser(
     )
 
 
+def runs_at(settings: dict, step: int, steps: int) -> bool:
+    """Whether a phase runs in a step, counted from 0: whether that lies in its span."""
+    start, end = settings.get("span", WHOLE)
+    return start * steps <= step < end * steps
+
+
 def learning_rate(settings: dict, step: int, steps: int) -> float:
-    """The learning rate of a step, counted from 0."""
+    """The learning rate of a step, counted from 0; schedules run over the phase's span."""
+    start, end = settings.get("span", WHOLE)
+    progress = (step / steps - start) / (end - start)
     if settings["schedule"] == "multi_step":
         schedule = multi_step(settings["milestones"])
     else:
         schedule = SCHEDULES[settings["schedule"]]
-    return settings["learning_rate"] * schedule(step / steps)
+    return settings["learning_rate"] * schedule(progress)
