@@ -20,8 +20,8 @@ THEORY_HALF_WIDTH = 3.5
 THEORY_CELLS = 70
 # A q(z|x) narrower than a grid cell, or beyond the grid, does not sum to 1 on it.
 MASS_TOLERANCE = 1e-3
-# Few enough that a wide layer's activations stay tens of MB: larger ones cost page faults.
-THEORY_CHUNK = 1 << 11
+# Few enough that a layer's outputs stay in the cache; larger ones cost page faults besides.
+THEORY_CHUNK = 1 << 7
 
 
 @torch.no_grad()
