@@ -107,7 +107,7 @@ def draw(curves: Sequence[Curve]) -> Figure:
     figure = style.new_figure(4.0)
     for axes, curve in zip(figure.subplots(3, 2).flat, curves, strict=True):
         show(axes, curve)
-    style.note(figure, f"exponents: {POINTS_OF_EXPONENT} largest")
+    style.note(figure, f"grey: power law of the {POINTS_OF_EXPONENT} largest")
     return figure
 
 
