@@ -422,6 +422,12 @@ def test_petals_have_no_units_to_prune(tmp_path):
     assert said.startswith(f"{AAE}.evaluation.pruned_images: petals have no axes")
 
 
+def test_categorical_priors_match_is_not_measured(tmp_path):
+    content = with_aae(PRIORS["categorical"], prior_match=True)
+    said = refused(tmp_path, content)
+    assert said.startswith(f"{AAE}.evaluation.prior_match: a categorical prior has no distances")
+
+
 @pytest.mark.parametrize("kind", ["normal", "petals"])
 def test_prior_with_a_density_wants_importance_samples(tmp_path, kind):
     said = refused(tmp_path, with_aae(PRIORS[kind]))

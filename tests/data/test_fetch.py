@@ -47,7 +47,9 @@ def test_at_hand_is_what_lies_in_its_own_folder_or_a_mirrors(tiny, raw, tmp_path
     assert not at_hand("tiny", raw)
     (raw / "tiny").mkdir(parents=True)
     (raw / "tiny" / "labels").write_bytes(tiny.labels)
-    assert at_hand("tiny", raw)  # one here, one there
+    assert not at_hand("tiny", raw)  # one here, one there: nowhere all
+    (raw / "tiny" / "images").write_bytes(tiny.images)
+    assert at_hand("tiny", raw)
     assert at_hand("four_points", raw)  # made: it has no raw files
 
 

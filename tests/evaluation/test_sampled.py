@@ -91,6 +91,17 @@ def test_metrics_have_the_signs_of_their_names(monkeypatch, kind, name):
     assert (nll.mean(0) < true_nll + 4 * error + 0.01).all()
 
 
+def test_likelihood_of_some_images_is_that_of_the_first():
+    method = method_of("density")
+    x = images(method.model, 12)
+    nll = []
+    for shown, asked in ((x, {"importance_images": 5}), (x[:, :5], {})):
+        streams = Streams(3, REPLICAS, "test")
+        metrics, _ = sampled_metrics(method, shown, [x], {"importance_samples": 6} | asked, streams)
+        nll.append(metrics["nll"].replicas)
+    assert nll[0] == nll[1]
+
+
 def test_standard_error_over_images_is_the_spread_of_means_of_fresh_images():
     replicas, count = 2000, 50
     torch.manual_seed(0)

@@ -55,6 +55,25 @@ def test_a_run_of_ours_takes_the_place_of_the_papers_own_row(study, evaluated, e
     assert (cell["mean"], cell["published"], cell["status"]) == ("", "2252", f"not run: {TFD}")
 
 
+def test_only_row_says_that_its_dataset_is_not_here(study, evaluated, tmp_path):
+    ours = {**study.content["experiments"]["aae-grey-mnist"], "dataset": "tfd"}
+    study.content["experiments"] = {"aae-tfd": ours}
+    study.content["datasets"]["tfd"] = {"binarisation": "none"}
+    study.content["tables"]["aae-table-1"]["experiments"] = {"AAE, TFD": "aae-tfd"}
+    cell = cells_of("aae-table-1", study.without(["tfd"]), tmp_path)["AAE, TFD", PARZEN]
+    assert cell["status"].startswith("not run: ")
+
+
+def test_note_tells_of_how_many_images_the_likelihood_is(study, evaluated, tmp_path):
+    for name, images in (("aae-grey-mnist", 500), ("vae-grey-mnist", 200)):
+        entry = study.content["experiments"][name]
+        entry["evaluation"] = {**entry["evaluation"], "importance_images": images}
+    del study.content["experiments"]["vae-grey-mnist"]["evaluation"]["importance_samples"]
+    cells_of("aae-table-1", study.without(["mnist"]), tmp_path)
+    text = (tmp_path / "tables" / "aae-table-1.md").read_text()
+    assert "−L_k of the first 500 test images under" in text
+
+
 def test_they_do_not_stand_below_runs_on_other_data(study, evaluated, tmp_path):
     study.content["experiments"]["aae-grey-mnist"]["binarisation"] = "dynamic"
     study.content["experiments"]["vae-grey-mnist"]["binarisation"] = "dynamic"

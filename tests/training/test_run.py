@@ -40,9 +40,34 @@ def test_same_settings_give_the_same_bytes(prepared, tmp_path, method, dataset):
     assert run(prepared, tmp_path / "b", experiment) == first
 
 
-@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae"])
-def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, method):
-    experiment = tiny.experiment(method, "digits") | {"binarisation": "dynamic"}
+def by_soap():
+    """A VAE by SOAP, at sizes at which products of another layout in memory round otherwise."""
+    experiment = tiny.experiment("vae", "digits")
+    soap = tiny.ADAM | {"optimiser": "soap", "learning_rate": 3e-3, "betas": [0.9, 0.99]}
+    experiment["training"]["phases"] = {"bound": soap}
+    return experiment
+
+
+def in_stages():
+    """GMMN+AE, its second phase after its first; the change lies within a line of the history."""
+    experiment = tiny.experiment("gmmn", "digits")
+    experiment["training"]["phases"] = {
+        "reconstruction": tiny.ADAM | {"span": [0, 0.45]},
+        "matching": tiny.ADAM | {"span": [0.55, 1]},
+    }
+    return experiment
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        *(tiny.experiment(name, "digits") for name in ("vae", "iwae", "avb", "avb_restricted")),
+        *(tiny.experiment("aae", "digits"), by_soap(), in_stages()),
+    ],
+    ids=["vae", "iwae", "avb", "avb_restricted", "aae", "soap", "stages"],
+)
+def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):
+    experiment |= {"binarisation": "dynamic"}
     whole = run(prepared, tmp_path / "whole", experiment)
     interruptions = 0
     while True:
@@ -90,6 +115,14 @@ def test_labels_of_more_or_fewer_classes_than_the_priors_are_refused(
     with pytest.raises(AebayesError, match=f"{key}, but digits has 10") as refusal:
         run(prepared, tmp_path, experiment)
     assert "10" in refusal.value.remedy
+
+
+def test_span_that_holds_no_step_is_refused(prepared, tmp_path):
+    experiment = tiny.experiment("gmmn", "digits")
+    phases = experiment["training"]["phases"]
+    phases["matching"] = phases["matching"] | {"span": [0.301, 0.302]}
+    with pytest.raises(AebayesError, match=r"phases.matching.span .* none of 60 steps"):
+        run(prepared, tmp_path, experiment)
 
 
 def test_training_lowers_the_loss(prepared, tmp_path):

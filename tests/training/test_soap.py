@@ -3,6 +3,7 @@ import torch
 from torch import Tensor
 
 from aebayes.compilation import compiler_found
+from aebayes.tensors import load_tensors, save_tensors
 from aebayes.training import soap
 from aebayes.training.soap import SOAP
 from aebayes.training.state import load_optimiser_state, optimiser_state
@@ -86,14 +87,15 @@ def test_replicas_do_not_mix():
         torch.testing.assert_close(together[replica : replica + 1], alone)
 
 
-def test_goes_on_from_a_saved_state_byte_for_byte():
+def test_goes_on_from_a_saved_state_byte_for_byte(tmp_path):
     steps = gradients(60, 2, 5, 4).float()
     whole = descend(steps)
     parameter = torch.nn.Parameter(torch.zeros_like(steps[0]))
     optimiser = SOAP([parameter], **SETTINGS)
     for number, gradient in enumerate(steps):
         if number == 33:
-            saved = {name: value.clone() for name, value in optimiser_state(optimiser, "p").items()}
+            save_tensors(tmp_path / "state", optimiser_state(optimiser, "p"), {})
+            saved, _ = load_tensors(tmp_path / "state", set())
             optimiser = SOAP([parameter], **SETTINGS)
             load_optimiser_state(optimiser, "p", saved)
         parameter.grad = gradient.clone()

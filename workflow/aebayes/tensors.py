@@ -34,7 +34,8 @@ def load_tensors(path: Path, keys: set[str]) -> tuple[dict[str, Tensor], dict]:
         about = json.loads((file.metadata() or {})["aebayes"])
         if not isinstance(about, dict) or not keys <= about.keys():
             raise ValueError(f"its header lacks one of {', '.join(sorted(keys))}")
-        return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118
+        # Copies, which lie in memory as what was saved did: products of others can round otherwise.
+        return {name: file.get_tensor(name).clone() for name in file.keys()}, about  # noqa: SIM118
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -50,6 +50,10 @@ wildcard_constraints:
 
 def raw_files(dataset):
     """The raw files of a dataset; none if it is made or shipped with a library."""
+    if dataset in STUDY.absent:
+        raise WorkflowError(
+            f"the dataset {dataset} is not here: python -m aebayes fetch {dataset}"
+        )
     return [f"data/raw/{dataset}/{file.name}" for file in RECIPES[dataset].files]
 
 

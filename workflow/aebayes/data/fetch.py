@@ -57,7 +57,9 @@ def fetch(name: str, raw: Path, mirrors: Sequence[str] = (), progress: bool = Fa
 
 
 def at_hand(name: str, raw: Path, mirrors: Sequence[str] = ()) -> bool:
-    """Whether a dataset's raw files lie in its own folder or a mirror's; nothing is opened.
+    """Whether all of a dataset's raw files lie in its own folder, or in one mirror's.
+
+    Nothing is opened.
 
     Raises:
         AebayesError: the dataset is unknown.
@@ -71,8 +73,8 @@ def at_hand(name: str, raw: Path, mirrors: Sequence[str] = ()) -> bool:
         if folder
     ]
     places = [raw / name, *folders]
-    return all(
-        any(os.path.isfile(_in_directory(place, file)) for place in places) for file in recipe.files
+    return any(
+        all(os.path.isfile(_in_directory(place, file)) for file in recipe.files) for place in places
     )
 
 

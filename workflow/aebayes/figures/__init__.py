@@ -88,6 +88,14 @@ def datasets_of(name: str, study: Study) -> list[str]:
     return list(dict.fromkeys([*entry.get("datasets", []), *trained]))
 
 
+def inputs_needed(name: str, study: Study) -> list[str]:
+    """What can be had of that which the figure cannot do without."""
+    entry = study.content["figures"][name]
+    if FIGURES[name].needs == "experiments":
+        return study.present(entry["experiments"].values())
+    return [dataset for dataset in entry["datasets"] if dataset not in study.absent]
+
+
 def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path) -> None:
     """Write <name>.png and <name>.pdf.
 
@@ -109,7 +117,8 @@ def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path)
     foot = style.footer(study.name, datasets_of(name, study))
     absent = [dataset for dataset in datasets_of(name, study) if dataset in study.absent]
     if absent:
-        foot += f", without {', '.join(absent)}, not here"
+        foot += f", without {', '.join(absent)}"
     with style.applied():
-        nothing = len(absent) == len(datasets_of(name, study))
-        style.save(style.blank("nothing to show") if nothing else draw(sources), foot, out / name)
+        nothing = absent and not any(inputs_needed(name, study))
+        figure = style.blank(f"{', '.join(absent)}: not here") if nothing else draw(sources)
+        style.save(figure, foot, out / name)

@@ -213,8 +213,8 @@ class Sources:
             AebayesError: there are several, or its files are missing or broken.
         """
         named = self.study.content["figures"][self.name].get("datasets", [])
-        named = [name for name in named if name not in self.study.absent]
-        names = list(named) or [shown.dataset for shown in self.experiments()]
+        names = [name for name in named if name not in self.study.absent]
+        names = names if named else [shown.dataset for shown in self.experiments()]
         self._refuse_more(list(dict.fromkeys(names)), "datasets")
         return self.dataset(names[0])
 

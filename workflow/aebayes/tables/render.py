@@ -192,8 +192,10 @@ class Layout:
         labelled = self.study.content["tables"][self.name]["experiments"]
         settings = [self.study.experiment(name)["evaluation"] for name in labelled.values()]
         notes = {quantity: quantity.note for quantity in self.table.quantities}
-        scored = dict.fromkeys(each.get("importance_images", "all") for each in settings)
-        marks = {"{scored}": [n if n == "all" else f"the first {n}" for n in scored]}
+        weighed = [each for each in settings if "importance_samples" in each]
+        scored = dict.fromkeys(each.get("importance_images", "all") for each in weighed)
+        scored = [n if n == "all" else f"the first {n}" for n in scored]
+        marks = {"{scored}": scored or ["all"]}
         for mark, key in MARKS:
             numbers = dict.fromkeys(str(each[key]) for each in settings if key in each)
             marks[mark] = list(numbers) or [f"evaluation.{key} (not set)"]

@@ -128,11 +128,8 @@ class Table:
         """
         labelled = study.content["tables"][name]["experiments"]
         read = [read_run(study, experiment, runs) for experiment in labelled.values()]
-        quoted = {row.label for row in self.quoted}
         cells = []
         for (label, experiment), run in zip(labelled.items(), read, strict=True):
-            if run.without and label in quoted:
-                continue  # the quoted row says better why there is no run
             for quantity in self.quantities:
                 published = self.find(values, label, quantity, study.experiment(experiment))
                 cells.append(Cell(label, quantity, quantity.measure(run, read), published))
@@ -143,6 +140,10 @@ class Table:
                 published = self.find(values, OPTIMUM, quantity, data)
                 cells.append(Cell(OPTIMUM, quantity, ours, published))
         if any(cell.published for cell in cells):
+            # Where a dataset is not here, the quoted row says better why.
+            absent = {label for label, run in zip(labelled, read, strict=True) if run.without}
+            absent &= {row.label for row in self.quoted}
+            cells = [cell for cell in cells if cell.row not in absent]
             done = {cell.row for cell in cells}
             for row in (row for row in self.quoted if row.label not in done):
                 about = {"dataset": row.dataset, "binarisation": row.binarisation}

@@ -85,7 +85,7 @@ def runs_at(settings: dict, step: int, steps: int) -> bool:
 def learning_rate(settings: dict, step: int, steps: int) -> float:
     """The learning rate of a step, counted from 0; schedules run over the phase's span."""
     start, end = settings.get("span", WHOLE)
-    progress = (step / steps - start) / (end - start)
+    progress = (step - start * steps) / ((end - start) * steps)
     if settings["schedule"] == "multi_step":
         schedule = multi_step(settings["milestones"])
     else:

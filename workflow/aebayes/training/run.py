@@ -28,6 +28,7 @@ from aebayes.streams import Streams
 from aebayes.tensors import save_tensors
 from aebayes.training.batches import Batches
 from aebayes.training.loop import Interruptions, Trainer
+from aebayes.training.optimisers import runs_at
 
 
 def train(
@@ -59,6 +60,7 @@ def train(
     dataset = load(data)
     images, _ = dataset.split("train")
     experiment = with_steps(experiment, len(images))
+    check_spans(experiment)
     replicas = replicas or list(range(experiment["training"]["replicas"]))
     where = use_device(device, experiment["training"]["threads"])
     code = code_of("train", experiment["method"])
@@ -191,6 +193,22 @@ def check_classes(experiment: dict, dataset: Dataset) -> None:
                 f"experiment {experiment['name']}: {key} is {count}, but {dataset.name} has "
                 f"{classes} classes, whose labels it is told",
                 f"make {key} {classes}, or let it be told none",
+            )
+
+
+def check_spans(experiment: dict) -> None:
+    """Check that every phase runs at all.
+
+    Raises:
+        AebayesError: a phase's span lies between two steps.
+    """
+    training = experiment["training"]
+    for name, phase in training["phases"].items():
+        if not any(runs_at(phase, step, training["steps"]) for step in range(training["steps"])):
+            raise AebayesError(
+                f"experiment {experiment['name']}: phases.{name}.span {phase['span']} holds none "
+                f"of {training['steps']} steps",
+                "widen the span, or train for longer",
             )
 
 

@@ -90,7 +90,8 @@ class SOAP(torch.optim.Optimizer):
             for side in sides:
                 products = side.products(gradient)
                 state[side.covariance] = (1 - group["betas"][1]) * products
-                state[side.basis] = torch.linalg.eigh(products)[1]
+                # As the saved state has it: products of another layout round otherwise.
+                state[side.basis] = torch.linalg.eigh(products)[1].contiguous()
         # In its own eigenvectors this gradient is diagonal: no scale for the rest.
         return not sides
 
@@ -140,7 +141,8 @@ def refresh(state: dict[str, Tensor], sides: list[Side]) -> None:
             basis = state[side.basis]
             images = state[side.covariance] @ basis
             order = (basis * images).sum(-2).argsort(dim=-1, descending=True, stable=True)  # (R, m)
-            turned = torch.linalg.qr(torch.take_along_dim(images, order.unsqueeze(-2), -1))[0]
+            images = torch.take_along_dim(images, order.unsqueeze(-2), -1)
+            turned = torch.linalg.qr(images)[0].contiguous()
             state["exp_avg"] = side.rotate(state["exp_avg"], basis.mT @ turned)
             state["exp_avg_sq"] = side.reorder(state["exp_avg_sq"], order)
             state[side.basis] = turned
