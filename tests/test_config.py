@@ -490,6 +490,16 @@ def test_study_does_without_datasets_it_has_and_names_one_it_has_not(tmp_path):
         study.without(["svhn"])
 
 
+def test_discriminator_is_told_classes_where_the_decoder_is(tmp_path):
+    content = with_aae(PRIORS["uniform"])
+    aae = content["experiments"]["aae-digits"]
+    aae["objective"]["discriminator_told"] = True
+    said = refused(tmp_path, content)
+    assert said == f"{AAE}.objective.discriminator_told: it takes model.decoder.classes"
+    aae["model"]["decoder"] = aae["model"]["decoder"] | {"classes": 10}
+    load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+
+
 MULTI_STEP = {"schedule": "multi_step", "milestones": [0.1, 0.5]}
 
 

@@ -129,22 +129,41 @@ def test_hidden_labels_carry_nothing_of_the_class():
     assert draws[2][..., :3].abs().max() == 0
 
 
-def test_decoder_is_told_the_class_in_the_reconstruction_alone():
+def told(**objective: object) -> AAE:
+    """An AAE whose decoder is told which of three classes."""
     experiment = {
         "model": settings("deterministic", 2),
         "adversary": {"hidden": [4], "activation": "relu"},
-        "objective": {"generator_loss": "non_saturating"},
+        "objective": {"generator_loss": "non_saturating", **objective},
     }
     experiment["model"] |= {
         "decoder": {"hidden": [], "activation": "relu", "classes": 3},
         "likelihood": "bernoulli",
     }
-    method = AAE(experiment, 4, 2)
+    return AAE(experiment, 4, 2)
+
+
+def test_discriminator_may_be_told_what_the_decoder_is_and_then_rewards_no_class_in_the_code():
+    method = told(discriminator_told=True)
+    labels = torch.arange(3).repeat_interleave(3000).expand(2, -1)
+    batch = Batch(torch.zeros(2, 9000, 4), labels)
+    _, prior, seen = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
+    assert torch.equal(seen.argmax(-1), labels)
+    assert seen.shape == (2, 9000, 3)
+    for each in range(3):  # of every class the whole of the prior
+        part = prior[:, labels[0] == each]
+        assert (part.mean(1).abs() < 4.5 / math.sqrt(3000)).all()
+        assert ((part.var(1) - 1).abs() < 4.5 * math.sqrt(2 / 3000)).all()
+    assert torch.equal(method.draw_for_generator(batch, Streams(1, [0, 1], "test"))[1], seen)
+
+
+def test_decoder_is_told_the_class_in_the_reconstruction_alone():
+    method = told()
     labels = torch.tensor([[0, 1, 2, 2, 1]] * 2)
     batch = Batch(torch.zeros(2, 5, 4), labels)
     streams = Streams(1, [0, 1], "test")
-    _, told = method.draw_for_reconstruction(batch, streams)
-    assert torch.equal(told.argmax(-1), labels)
+    _, seen = method.draw_for_reconstruction(batch, streams)
+    assert torch.equal(seen.argmax(-1), labels)
     assert len(method.draw_for_generator(batch, streams)) == 1
     layer = method.model.decoder.layers[0]
     with torch.no_grad():  # the logits of all pixels are the class's, whatever the code

@@ -9,7 +9,9 @@ algorithm.
 
 With labels (section 2.3) the discriminator is told each image's class, or that it is unknown, and
 compares the code with a draw from that class's part of the prior, or from the whole of it. Told to
-the decoder instead (section 3), labels leave to the code what they do not say: the style.
+the decoder instead (section 3), labels leave to the code what they do not say: the style. That q(z)
+is p(z) does not keep the class out of z; that q(z|y) is p(z) for every class y does, and is what a
+discriminator demands that is told the class, too.
 """
 
 import torch
@@ -36,8 +38,15 @@ class AAE(Method):
         super().__init__()
         self.model = AutoEncoder(experiment["model"], inputs, replicas)
         self.informed = "labelled" in experiment["objective"]
-        told = self.model.prior.classes + 1 if self.informed else 0
-        self.adversary = CodeAdversary(replicas, self.model.latent, experiment["adversary"], told)
+        # How many classes the discriminator tells apart, the unknown one among them.
+        self.told_classes = 0
+        if self.informed:
+            self.told_classes = self.model.prior.classes + 1
+        elif experiment["objective"].get("discriminator_told"):
+            self.told_classes = self.model.classes
+        self.adversary = CodeAdversary(
+            replicas, self.model.latent, experiment["adversary"], self.told_classes
+        )
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
 
     def phases(self) -> list[Phase]:
@@ -64,20 +73,22 @@ class AAE(Method):
         return self.draw_noise(batch, streams) + told
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Noise, draws from the prior, and with labels those in one-hot form (R, B, C + 1)."""
-        if not self.informed:
-            return self.draw_noise_and_prior(batch, streams)
-        prior = self.model.prior.sample_known(batch.labels, streams)
-        return *self.draw_noise(batch, streams), prior, self.told(batch.labels)
+        """Noise, draws from the prior, and with labels those in one-hot form (R, B, C)."""
+        if self.informed:
+            prior = self.model.prior.sample_known(batch.labels, streams)
+            return *self.draw_noise(batch, streams), prior, *self.told(batch.labels)
+        return *self.draw_noise_and_prior(batch, streams), *self.told(batch.labels)
 
     def draw_for_generator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """Noise, and with labels those in one-hot form."""
-        told = (self.told(batch.labels),) if self.informed else ()
-        return self.draw_noise(batch, streams) + told
+        return self.draw_noise(batch, streams) + self.told(batch.labels)
 
-    def told(self, labels: Tensor) -> Tensor:
-        """Labels (R, B) in one-hot form, the last place for an unknown one: (R, B, C + 1)."""
-        return one_hot(labels, self.model.prior.classes + 1).float()
+    def told(self, labels: Tensor) -> tuple[Tensor, ...]:
+        """Labels (R, B) in one-hot form (R, B, C), if the discriminator is told them.
+
+        With labels of some images alone the last place is for an unknown one.
+        """
+        return (one_hot(labels, self.told_classes).float(),) if self.told_classes else ()
 
     def discriminator_loss(self, x: Tensor, noise: Tensor, prior: Tensor, *told: Tensor) -> Tensor:
         """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
