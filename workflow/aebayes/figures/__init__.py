@@ -88,14 +88,6 @@ def datasets_of(name: str, study: Study) -> list[str]:
     return list(dict.fromkeys([*entry.get("datasets", []), *trained]))
 
 
-def inputs_needed(name: str, study: Study) -> list[str]:
-    """What can be had of that which the figure cannot do without."""
-    entry = study.content["figures"][name]
-    if FIGURES[name].needs == "experiments":
-        return study.present(entry["experiments"].values())
-    return [dataset for dataset in entry["datasets"] if dataset not in study.absent]
-
-
 def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path) -> None:
     """Write <name>.png and <name>.pdf.
 
@@ -119,6 +111,7 @@ def make_figure(name: str, study: Study, runs: Path, processed: Path, out: Path)
     if absent:
         foot += f", without {', '.join(absent)}"
     with style.applied():
-        nothing = absent and not any(inputs_needed(name, study))
+        found = dict(zip(("experiments", "datasets"), inputs(name, study), strict=True))
+        nothing = absent and not found[FIGURES[name].needs]
         figure = style.blank(f"{', '.join(absent)}: not here") if nothing else draw(sources)
         style.save(figure, foot, out / name)
