@@ -117,7 +117,9 @@ def training_step(experiment: dict, size: Size, device: torch.device) -> Callabl
     def step() -> None:
         trainer.train_step()
         trainer.step += 1
-        if trainer.history.advance():
+        full = trainer.history.at_last_row
+        trainer.history.advance()
+        if full:
             trainer.history.flush(trainer.step, trainer.name)
 
     return step

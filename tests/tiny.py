@@ -107,6 +107,40 @@ EXPERIMENTS = {
         "training": TRAINING | {"phases": dict.fromkeys(("reconstruction", "matching"), ADAM)},
     },
 }
+CLASSES = {"hidden": [8], "activation": "relu", "classes": 10}
+EXPERIMENTS |= {
+    "categorical_aae": {
+        "method": "categorical_aae",
+        "model": MODEL | {"encoder": {"kind": "class_and_style", "batch_norm": True, **CLASSES}},
+        "objective": {"generator_loss": "non_saturating", "labelled": 30, "input_noise": 0.1},
+        "adversary": LAYERS,
+        "training": TRAINING
+        | {
+            "track": "test",
+            "phases": dict.fromkeys(
+                ("reconstruction", "discriminator", "generator", "classification"), ADAM
+            ),
+        },
+        "evaluation": {"kind": "classes"},
+    },
+    "m2": {
+        "method": "m2",
+        "model": MODEL | {"encoder": {"kind": "class_then_style", **CLASSES}},
+        "objective": {"labelled": 30, "alpha": 0.5},
+        "training": TRAINING | {"phases": {"bound": ADAM}},
+        "evaluation": {"kind": "classes"},
+    },
+    "classifier": {
+        "method": "classifier",
+        "model": {
+            "encoder": {"kind": "classifier", **CLASSES},
+            "initialisation": "glorot_uniform",
+        },
+        "objective": {"labelled": 30},
+        "training": TRAINING | {"phases": {"classification": ADAM}},
+        "evaluation": {"kind": "classes"},
+    },
+}
 EVALUATIONS = {
     "four_points": {"kind": "exact", "grid": 121, "codes": 200, "density_codes": 20000},
     "digits": {"kind": "sampled", "importance_samples": 5},
@@ -120,10 +154,8 @@ def experiment(method: str = "vae", dataset: str = "four_points", **training: ob
 
 def entry(method: str, dataset: str, **training: object) -> dict:
     """An experiment as a study's file holds it."""
-    settings = copy.deepcopy(EXPERIMENTS[method]) | {
-        "dataset": dataset,
-        "evaluation": EVALUATIONS[dataset],
-    }
+    settings = {"evaluation": EVALUATIONS[dataset]} | copy.deepcopy(EXPERIMENTS[method])
+    settings["dataset"] = dataset
     settings["training"] |= training
     return settings
 

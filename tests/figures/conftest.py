@@ -31,6 +31,7 @@ BOUNDED = {
     "2 layers, IWAE, k = 50": "iwae-50-run-2l",
 }
 PLANES = {"VAE": "vae-1-run", "IWAE, k = 50": "iwae-50-run"}
+CLUSTERS = {"AAE, 2 clusters": "classes-run"}
 CODES = {"VAE": "vae-run", "AAE": "aae-run"}
 
 
@@ -53,6 +54,13 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
         "styles": random.uniform(size=(3, 4, 4)),
         "class_walk": random.uniform(size=(4, 5, 4)),
     }
+    if method == "classes":
+        arrays |= {
+            "heads": random.uniform(size=(2, 4)),
+            "members": np.array([[0, 2, 3], [1, -1, -1]]),
+            "embedding": random.normal(size=(4, 2)),
+            "head_points": random.normal(size=(2, 2)),
+        }
     if method == "avb":
         axis = np.linspace(-3, 3, CELLS)
         log_ratio = random.normal(size=(2, 4, CELLS, CELLS))
@@ -140,13 +148,24 @@ def study() -> Study:
                 for method, phases in PHASES.items()
             }
             | {name: iwae_of(*settings) for name, settings in IWAES.items()}
-            | {"gan-run": {"method": "gan", "dataset": "two_modes"}},
+            | {
+                "gan-run": {"method": "gan", "dataset": "two_modes"},
+                "classes-run": {
+                    "method": "categorical_aae",
+                    "dataset": "four_points",
+                    "objective": {},
+                    "training": {"track": "test", "phases": {"generator": None}},
+                },
+            },
             "tables": {},
             "figures": {
                 "aae-figure-2": {"experiments": dict(CODES)},
                 "aae-figure-4": {"experiments": dict(CODES)},
                 "aae-figure-5": every,
                 "aae-figure-7": {"experiments": dict(CODES)},
+                "aae-figure-9": {"experiments": dict(CLUSTERS)},
+                "aae-figure-11": {"experiments": dict(CLUSTERS)},
+                "aae-learning-curves": {"experiments": dict(CLUSTERS)},
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,
@@ -177,6 +196,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
     for name, (_, _, latent) in IWAES.items():
         write_npz(folder / "runs" / name / "arrays.npz", iwae_arrays_of(latent))
+    write_npz(folder / "runs" / "classes-run" / "arrays.npz", arrays_of("classes"))
+    lines = [
+        f"{step},{replica},{50 - step // 10 + replica}" for step in (100, 300) for replica in (0, 1)
+    ]
+    text = "\n".join(["step,replica,error", *lines])
+    write_text(folder / "runs" / "classes-run" / "history.csv", f"{text}\n")
     samples = np.random.default_rng(5).normal(0.3, 0.06, (50, 1))
     write_npz(folder / "runs" / "gan-run" / "arrays.npz", {"samples": samples})
     processed = folder / "processed"

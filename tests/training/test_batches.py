@@ -42,3 +42,26 @@ def test_thresholds_give_every_intensity_its_probability():
     thresholds = bernoulli_thresholds(x, 255)
     found = (draws < thresholds.unsqueeze(1)).double().mean(1)
     assert (found - x.double() / 255).abs().max() <= 1 / 65536
+
+
+def test_labelled_minibatches_come_from_each_replicas_own_images():
+    x = torch.arange(12, dtype=torch.uint8).unsqueeze(1)
+    known = torch.tensor([[0, 3, 5, 7], [1, 2, 8, 11]])
+    hidden = torch.full((2, 12), 5).scatter(1, known, known % 5)
+    streams = Streams(0, [0, 1], "training")
+    batches = Batches(x, hidden, 1, 2, False, streams, known)
+    parts = [batches.next() for _ in range(4)]
+    for first, second in (parts[:2], parts[2:]):  # all of them in two minibatches, again and again
+        both = torch.cat([first.labelled.x, second.labelled.x], 1).squeeze(-1).long()
+        assert torch.equal(both.sort(1).values, known)
+        labels = torch.cat([first.labelled.labels, second.labelled.labels], 1)
+        assert torch.equal(labels, both % 5)
+    assert not torch.equal(parts[0].labelled.x, parts[2].labelled.x)
+
+
+def test_fewer_labelled_images_than_a_batch_come_all_at_once():
+    x = torch.arange(12, dtype=torch.uint8).unsqueeze(1)
+    known = torch.tensor([[4, 9]])
+    batches = Batches(x, torch.arange(12), 1, 6, False, Streams(0, [0], "training"), known)
+    for _ in range(3):
+        assert batches.next().labelled.x.flatten().tolist() == [4, 9]

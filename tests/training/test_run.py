@@ -62,9 +62,13 @@ def in_stages():
     "experiment",
     [
         *(tiny.experiment(name, "digits") for name in ("vae", "iwae", "avb", "avb_restricted")),
-        *(tiny.experiment("aae", "digits"), by_soap(), in_stages()),
+        *(tiny.experiment(name, "digits") for name in ("aae", "categorical_aae", "m2")),
+        *(by_soap(), in_stages()),
     ],
-    ids=["vae", "iwae", "avb", "avb_restricted", "aae", "soap", "stages"],
+    ids=[
+        *("vae", "iwae", "avb", "avb_restricted", "aae", "categorical_aae", "m2", "soap"),
+        "stages",
+    ],
 )
 def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):
     experiment |= {"binarisation": "dynamic"}

@@ -9,6 +9,7 @@ from torch import Tensor
 from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
+from aebayes.evaluation.classes import class_metrics
 from aebayes.evaluation.exact import exact_metrics
 from aebayes.evaluation.recognise import recognition
 from aebayes.evaluation.sampled import sampled_metrics
@@ -51,6 +52,8 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     x = as_trained_on(*pixels_of(dataset, "test", where), binarise, streams)
     if settings["kind"] == "exact":
         metrics, arrays = exact_metrics(method, x, settings, streams)
+    elif settings["kind"] == "classes":
+        metrics, arrays = class_metrics(method, dataset, streams)
     else:
         images, scale = pixels_of(dataset, "train", where)
         train = (

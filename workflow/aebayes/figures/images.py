@@ -118,12 +118,7 @@ def draw_nearest(sources: Sources) -> Figure:
         show_grid(axes, as_images(grid, dataset), STRIP)
         colour = method_colour(shown.method)
         axes.set_title(shown.label, color=colour)
-        right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
-        width = (right + 0.5) / STRIP
-        corner = right - width, -0.5
-        axes.add_patch(
-            Rectangle(corner, width, bottom + 0.5, fill=False, color=colour, clip_on=False)
-        )
+        frame_column(axes, STRIP - 1, STRIP, colour)
     for axes in places[len(experiments) :]:
         axes.remove()
     return figure
@@ -195,6 +190,14 @@ def show_grid(axes: Axes, images: np.ndarray, columns: int) -> None:
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(color=GREY, linewidth=0.4)
+
+
+def frame_column(axes: Axes, column: int, columns: int, colour: str) -> None:
+    """Draw a frame around one column of a grid of images."""
+    right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
+    width = (right + 0.5) / columns
+    corner = column * width - 0.5, -0.5
+    axes.add_patch(Rectangle(corner, width, bottom + 0.5, fill=False, color=colour, clip_on=False))
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:

@@ -63,18 +63,27 @@ def rows_of(sources: Sources, show_decoded: Decoded) -> Figure:
 
 def show_plane(axes: Axes, codes: np.ndarray, classes: np.ndarray, draws: np.ndarray) -> None:
     """Codes (N, 2), each in its class's colour, over the prior's draws (N', 2)."""
+    axes.scatter(*draws.T, s=2, color=PALE, linewidth=0, rasterized=True)
+    show_codes(axes, codes, classes, np.abs(draws).max())
+
+
+def show_codes(axes: Axes, codes: np.ndarray, classes: np.ndarray, reach: float = 0.0) -> None:
+    """Codes (N, 2), each in its class's colour, in a square that holds nearly all of them.
+
+    Args:
+        reach: how far from the origin it is to reach at least.
+    """
     if classes.max() >= len(CLASS_COLOURS):
         raise AebayesError(
             f"cannot tell {classes.max() + 1} classes apart by colour",
             f"name experiments on data of at most {len(CLASS_COLOURS)} classes in this figure",
         )
-    axes.scatter(*draws.T, s=2, color=PALE, linewidth=0, rasterized=True)
     size = 600 / min(len(codes), MOST_CODES)
     colours = np.array(CLASS_COLOURS)[classes[:MOST_CODES]]
     axes.scatter(
         *codes[:MOST_CODES].T, s=max(0.6, min(4.0, size)), c=colours, linewidth=0, rasterized=True
     )
-    reach = 1.05 * max(np.abs(draws).max(), np.quantile(np.abs(codes), 0.995))
+    reach = 1.05 * max(reach, np.quantile(np.abs(codes), 0.995))
     axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10], symmetric=True))

@@ -32,9 +32,12 @@ METHOD_COLOURS = {
     "avb": "#d55e00",
     "aae": AAE,
     "avb_restricted": AAE,
+    "categorical_aae": AAE,
     "ae_mmd": "#8a6d3b",
     "gan": "#e69f00",
     "gmmn": "#56b4e9",
+    "m2": "#0072b2",
+    "classifier": "#6e6e6e",
 }
 # Of experiments with rising numbers of samples, where the colour tells their methods.
 DASHES = ((0, (1, 1.3)), (0, (4, 1.6)), "-")

@@ -5,9 +5,12 @@ from aebayes.methods.ae_mmd import MMDAutoEncoder
 from aebayes.methods.avb import AVB
 from aebayes.methods.avb_restricted import RestrictedAVB
 from aebayes.methods.base import Method
+from aebayes.methods.categorical_aae import CategoricalAAE
+from aebayes.methods.classifier import SupervisedClassifier
 from aebayes.methods.gan import GAN
 from aebayes.methods.gmmn import GMMN
 from aebayes.methods.iwae import IWAE
+from aebayes.methods.m2 import M2
 from aebayes.methods.vae import VAE
 
 METHODS: dict[str, type[Method]] = {
@@ -16,7 +19,10 @@ METHODS: dict[str, type[Method]] = {
     "avb": AVB,
     "avb_restricted": RestrictedAVB,
     "aae": AAE,
+    "categorical_aae": CategoricalAAE,
     "ae_mmd": MMDAutoEncoder,
     "gan": GAN,
     "gmmn": GMMN,
+    "m2": M2,
+    "classifier": SupervisedClassifier,
 }

@@ -15,10 +15,12 @@ class Batch(NamedTuple):
     Attributes:
         x: images in [0, 1], (R, B, X).
         labels: their classes, (R, B) int64; the number of classes stands for an unknown one.
+        labelled: beside it, a minibatch of labelled images alone, for a method that has them.
     """
 
     x: Tensor
     labels: Tensor
+    labelled: "Batch | None" = None
 
 
 Draw = Callable[[Batch, Streams], tuple[Tensor, ...]]
@@ -60,11 +62,13 @@ class Method(nn.Module):
 
     A method is made from its experiment's settings, the number of pixels and of replicas.
     `model` is what evaluation sees; further networks (an adversary) are the method's own.
-    `estimates_log_ratio` says that `adversary(x, z)` estimates log q(z|x) − log p(z).
+    `estimates_log_ratio` says that `adversary(x, z)` estimates log q(z|x) − log p(z), and
+    `takes_labelled` that its phases want minibatches of labelled images beside the others.
     """
 
     model: nn.Module
     estimates_log_ratio = False
+    takes_labelled = False
 
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""

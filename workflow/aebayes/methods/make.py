@@ -21,6 +21,6 @@ def make_method(
     method = METHODS[experiment["method"]](experiment, len(mean), len(replicas))
     streams = Streams(experiment["training"]["seed"], replicas, "initialisation")
     initialise(method, experiment["model"]["initialisation"], streams)
-    if experiment["model"]["output_bias"] == "data_mean":
+    if experiment["model"].get("output_bias") == "data_mean":
         method.model.centre_outputs(mean)
     return method.to(device)

@@ -5,14 +5,43 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from aebayes.networks.encoders import ENCODERS
-from aebayes.networks.layers import MLP
+from aebayes.networks.layers import MLP, Linear
 from aebayes.networks.likelihoods import make_likelihood
 from aebayes.networks.normal import aligned, beside
-from aebayes.networks.priors import make_prior
+from aebayes.networks.priors import ClassAndStyle, make_prior
 from aebayes.streams import Streams
 
 # IWAE's code clips the training mean to this range before taking its logit.
 MEAN_RANGE = (0.001, 0.999)
+
+
+class ClusterHeads(nn.Module):
+    """W_C y + z, the low-dimensional representation of a code (y, z).
+
+    Makhzani et al. 2015, section 6: each class has its cluster head, a row of W_C. Its parameters
+    are heads in units of `apart`: Adam takes no longer to move them where that is far.
+
+    Args:
+        prior: of the codes, which knows their parts.
+        apart: the distance below which two heads repel each other.
+    """
+
+    def __init__(self, replicas: int, prior: ClassAndStyle, apart: float):
+        super().__init__()
+        self.parts, self.apart = prior.parts, apart
+        self.heads = Linear(replicas, prior.classes, prior.style.latent)
+
+    def forward(self, code: Tensor) -> Tensor:
+        """(R, ..., C + Z) -> (R, ..., Z)."""
+        y, style = self.parts(code)
+        return self.apart * self.heads(y) + style
+
+    def crowding(self) -> Tensor:
+        """How much nearer than `apart` heads lie, over all pairs: (R,). The paper's penalty."""
+        heads = self.apart * self.heads.weight  # (R, C, Z)
+        first, second = torch.triu_indices(heads.shape[1], heads.shape[1], 1, device=heads.device)
+        distances = torch.linalg.vector_norm(heads[:, first] - heads[:, second], dim=-1)
+        return (self.apart - distances).clamp(min=0).sum(1)
 
 
 class AutoEncoder(nn.Module):
@@ -21,6 +50,10 @@ class AutoEncoder(nn.Module):
     With two stochastic layers a code z is (z1, z2), one after the other, and the decoder sees z1.
     A GAN's generator has no encoder: `encoder` is None, and images cannot be encoded. A decoder
     that is told each image's class takes it in one-hot form, `told` (R, B, C), beside the code.
+
+    With an encoder of class and style a code is (y, z). The decoder reads it as it is, or, with
+    cluster heads, W_C y + z: the class as a point of the plane of styles, and the style as the way
+    from there. Makhzani et al. 2015, section 6.
 
     Args:
         settings: an experiment's `model`.
@@ -34,10 +67,17 @@ class AutoEncoder(nn.Module):
         if "encoder" in settings:
             kind = ENCODERS[settings["encoder"]["kind"]]
             self.encoder = kind(replicas, inputs, latent, settings["encoder"])
-        self.prior = make_prior(latent, settings.get("prior"), replicas)
-        self.layers = latent if isinstance(latent, list) else [latent]
+        if "classes" in settings.get("encoder", {}):
+            self.prior = ClassAndStyle(settings["encoder"]["classes"], latent)
+        else:
+            self.prior = make_prior(latent, settings.get("prior"), replicas)
+        self.layers = latent if isinstance(latent, list) else [self.prior.latent]
         self.classes = decoder.get("classes", 0)
-        sizes = [self.layers[0] + self.classes, *decoder["hidden"], inputs]
+        self.heads = None
+        if "heads_apart" in decoder:
+            self.heads = ClusterHeads(replicas, self.prior, decoder["heads_apart"])
+        read = latent if self.heads else self.layers[0] + self.classes
+        sizes = [read, *decoder["hidden"], inputs]
         self.decoder = MLP(replicas, sizes, decoder["activation"])
         self.likelihood = make_likelihood(settings)
 
@@ -56,7 +96,7 @@ class AutoEncoder(nn.Module):
 
     def outputs(self, z: Tensor, told: Tensor | None = None) -> Tensor:
         """What the likelihood reads: (R, ..., Z) -> (R, ..., X)."""
-        seen = z[..., : self.layers[0]]
+        seen = self.heads(z) if self.heads else z[..., : self.layers[0]]
         return self.decoder(seen if told is None else beside(seen, told))
 
     def sample(self, streams: Streams, *shape: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""q(z|x): diagonal Gaussian, two Gaussian layers, noise-fed (black box) and deterministic.
+"""q(z|x): diagonal Gaussian, two Gaussian layers, noise-fed, deterministic, and with a class.
 
 Each is a map from images and noise to codes; those with a density have a `posterior` too.
 """
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import one_hot
 
-from aebayes.networks.layers import MLP
+from aebayes.networks.layers import ACTIVATIONS, MLP, Linear
 from aebayes.networks.normal import DiagonalNormal, aligned
 
 
@@ -143,9 +144,110 @@ class DeterministicEncoder(nn.Module):
         return code.expand(*noise.shape[:-1], -1)
 
 
+class ClassAndStyleEncoder(nn.Module):
+    """q(y|x), a softmax over classes, and a deterministic style z, from hidden layers they share.
+
+    Makhzani et al. 2015, figures 6 and 8. A code is (y, z), one after the other; y the
+    probabilities themselves, of which the adversary asks that they look like one-hot vectors.
+
+    Args:
+        latent: units of the style.
+    """
+
+    has_density = False
+    noise = 0
+
+    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+        super().__init__()
+        self.classes = settings["classes"]
+        self.network = MLP(
+            replicas,
+            [inputs, *settings["hidden"], self.classes + latent],
+            settings["activation"],
+            settings.get("batch_norm", False),
+        )
+
+    def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of q(y|x), and styles: (R, B, X) -> (R, B, C), (R, B, Z)."""
+        out = self.network(x).float()
+        return out[..., : self.classes], out[..., self.classes :]
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of q(y|x): (R, B, X) -> (R, B, C)."""
+        return self.heads(x)[0]
+
+    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The code of each image: (R, B, X) -> (R, B, C + Z); `noise` holds nothing."""
+        logits, style = self.heads(x)
+        return torch.cat([logits.softmax(-1), style], -1)
+
+
+class ClassThenStyleEncoder(nn.Module):
+    """q(y|x), a softmax over classes, and q(z|x, y), a diagonal Gaussian.
+
+    Kingma et al. 2014 (arXiv:1406.5298), section 2.2, equation 4 (model M2). Codes are (y, z), one
+    after the other, y in one-hot form.
+
+    Args:
+        latent: units of z.
+    """
+
+    has_density = False  # of (y, z), of which the first is a class
+
+    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+        super().__init__()
+        first, *hidden = settings["hidden"]
+        self.classes, self.noise = settings["classes"], latent
+        self.activation = ACTIVATIONS[settings["activation"]]
+        self.classifier = MLP(
+            replicas,
+            [inputs, *settings["hidden"], self.classes],
+            settings["activation"],
+            settings.get("batch_norm", False),
+        )
+        # The first layer on (x, y), in two parts: an image's is computed once for all classes.
+        self.of_image = Linear(replicas, inputs, first)
+        self.of_class = Linear(replicas, self.classes, first)
+        self.network = MLP(replicas, [first, *hidden, 2 * latent], settings["activation"])
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of q(y|x): (R, B, X) -> (R, B, C)."""
+        return self.classifier(x).float()
+
+    def posterior(self, x: Tensor, y: Tensor) -> DiagonalNormal:
+        """q(z|x, y): (R, B, X), one-hot (R, ..., B, C) -> moments (R, ..., B, Z)."""
+        first = self.activation(aligned(self.of_image(x), y) + self.of_class(y))
+        return DiagonalNormal(*self.network(first).float().chunk(2, -1))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """A code with the likeliest class: (R, B, X), (R, B, Z) -> (R, B, C + Z)."""
+        y = one_hot(self.logits(x).argmax(-1), self.classes).float()
+        return torch.cat([y, self.posterior(x, y).transform(noise)[0]], -1)
+
+
+class Classifier(nn.Module):
+    """q(y|x) alone, a softmax over classes: no code, and nothing is decoded from it."""
+
+    def __init__(self, replicas: int, inputs: int, settings: dict):
+        super().__init__()
+        self.classes = settings["classes"]
+        self.network = MLP(
+            replicas,
+            [inputs, *settings["hidden"], self.classes],
+            settings["activation"],
+            settings.get("batch_norm", False),
+        )
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of q(y|x): (R, B, X) -> (R, B, C)."""
+        return self.network(x).float()
+
+
 ENCODERS = {
     "gaussian": GaussianEncoder,
     "two_layer": TwoLayerEncoder,
     "noise": NoiseEncoder,
     "deterministic": DeterministicEncoder,
+    "class_and_style": ClassAndStyleEncoder,
+    "class_then_style": ClassThenStyleEncoder,
 }

@@ -63,22 +63,58 @@ class Linear(nn.Module):
         return torch.baddbmm(bias, rows, weight).unflatten(1, x.shape[1:-1])
 
 
+class BatchNorm(nn.Module):
+    """Each unit standardised over the minibatch, then scaled and shifted, replica by replica.
+
+    Ioffe & Szegedy 2015. Moments are computed in float32. In training mode running averages of them
+    are kept; out of it those are used, and a row's output depends on no other row.
+    """
+
+    MOMENTUM = 0.1
+    EPSILON = 1e-5
+
+    def __init__(self, replicas: int, units: int):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(replicas, 1, units))
+        self.shift = nn.Parameter(torch.zeros(replicas, 1, units))
+        self.register_buffer("mean", torch.zeros(replicas, 1, units))
+        self.register_buffer("variance", torch.ones(replicas, 1, units))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(R, ..., units) -> the same."""
+        rows = x.flatten(1, -2).float()  # (R, B, units)
+        mean, variance = self.mean, self.variance
+        if self.training:
+            variance, mean = torch.var_mean(rows, 1, keepdim=True, correction=0)
+            with torch.no_grad():
+                self.mean.lerp_(mean, self.MOMENTUM)
+                self.variance.lerp_(variance, self.MOMENTUM)
+        scale = self.gain * (variance + self.EPSILON).rsqrt()
+        return ((rows - mean) * scale + self.shift).to(x.dtype).view(x.shape)
+
+
 class MLP(nn.Module):
     """Affine layers with an activation between them, none after the last.
 
     Args:
         sizes: widths from the input to the output, hidden ones between.
+        batch_norm: between each hidden layer and its activation.
     """
 
-    def __init__(self, replicas: int, sizes: Sequence[int], activation: str):
+    def __init__(
+        self, replicas: int, sizes: Sequence[int], activation: str, batch_norm: bool = False
+    ):
         super().__init__()
         self.layers = nn.ModuleList(
             Linear(replicas, inputs, outputs) for inputs, outputs in pairwise(sizes)
+        )
+        self.norms = nn.ModuleList(
+            BatchNorm(replicas, units) if batch_norm else nn.Identity() for units in sizes[1:-1]
         )
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, x: Tensor, hold: bool = False) -> Tensor:
         """The network's outputs; with `hold`, a gradient goes through x alone."""
-        for layer in self.layers[:-1]:
-            x = self.activation(layer(x, hold))
+        for layer, norm in zip(self.layers[:-1], self.norms, strict=True):
+            x = self.activation(norm(layer(x, hold)))
         return self.layers[-1](x, hold)

@@ -213,6 +213,38 @@ class Categorical(ClassPrior):
         return torch.linspace(0, 1, side)
 
 
+class ClassAndStyle(ClassPrior):
+    """p(y) p(z): a class, all equally likely, as a one-hot vector, and a style from N(0, I).
+
+    Makhzani et al. 2015, section 4; Kingma et al. 2014, equation 2. Codes are (y, z), one after the
+    other.
+
+    Args:
+        style: units of z.
+    """
+
+    has_density = False
+
+    def __init__(self, classes: int, style: int):
+        super().__init__(classes)
+        self.category, self.style = Categorical(classes), Normal(style)
+        self.latent = classes + style
+
+    def parts(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """y and z of a code: (R, ..., C + Z) -> (R, ..., C), (R, ..., Z)."""
+        return z[..., : self.classes], z[..., self.classes :]
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log P(y) p(z) in nats, −inf where y is no one-hot vector: (R, ..., C + Z) -> (R, ...)."""
+        y, style = self.parts(z)
+        return self.category.log_prob(y) + self.style.log_prob(style)
+
+    def sample_class(self, labels: Tensor, streams: Streams) -> Tensor:
+        """A draw of each label: (R, ...) -> (R, ..., C + Z)."""
+        style = self.style.sample(streams, *labels.shape[1:])
+        return torch.cat([self.category.sample_class(labels, streams), style], -1)
+
+
 class TwoLayerPrior(nn.Module):
     """p(z2) p(z1|z2), the first standard, both normal; codes are (z1, z2), one after the other.
 

@@ -9,15 +9,18 @@ from pathlib import Path
 from aebayes.config import Study
 from aebayes.errors import AebayesError
 from aebayes.files import write_text
-from aebayes.tables import aae, avb, iwae
+from aebayes.tables import aae, aae_classes, avb, iwae
 from aebayes.tables.likelihoods import IMAGES
 from aebayes.tables.published import load_published
 from aebayes.tables.render import Layout, to_csv, to_markdown, to_tex
 from aebayes.tables.table import Table
 
 TABLES: dict[str, Table] = {
+    "aae-dimensionality": aae_classes.DIMENSIONALITY,
     "aae-match": aae.MATCH,
     "aae-table-1": aae.TABLE_1,
+    "aae-table-2": aae_classes.TABLE_2,
+    "aae-table-3": aae_classes.TABLE_3,
     "avb-table-1": avb.TABLE_1,
     "iwae-table-1": iwae.TABLE_1,
     "iwae-table-2": iwae.TABLE_2,

@@ -7,53 +7,105 @@ from aebayes.methods.base import Batch
 from aebayes.streams import Streams
 
 
-class Batches:
-    """Endless minibatches, a different order for every replica.
+class Order:
+    """Endless draws of `size` of n things, a different order for every replica.
 
-    The data are gone through in one random order after another; images left over at the end of
-    an order wait for no one: the next order begins. A set smaller than a batch is repeated.
-
-    Args:
-        x: uint8 images on the device, (N, X).
-        labels: their classes, (N,) int64.
-        scale: the intensity that means 1.
-        size: B.
-        binarise: draw each pixel as Bernoulli(intensity), anew each time an image is used.
+    All are gone through in one random order after another; those left over at the end of an order
+    wait for no one: the next order begins.
     """
 
-    def __init__(
-        self, x: Tensor, labels: Tensor, scale: int, size: int, binarise: bool, streams: Streams
-    ):
-        times = -(-size // len(x))
-        x, self.labels = x.repeat(times, 1), labels.repeat(times)
-        self.x = bernoulli_thresholds(x, scale) if binarise else x.float() / scale
-        self.size = size
-        self.binarise = binarise
+    def __init__(self, n: int, size: int, streams: Streams):
+        self.n, self.size = n, size
         self.streams = streams
-        self.position = len(self.x)  # an order used up: the first batch draws one
-        self.order = torch.arange(len(self.x), device=x.device).expand(len(streams), -1)
+        self.position = n  # an order used up: the first draw makes one
+        self.order = torch.arange(n, device=streams.device).expand(len(streams), -1)
 
-    def next(self) -> Batch:
-        """One minibatch for each replica."""
-        if self.position + self.size > len(self.x):
-            if len(self.x) > self.size:  # else every batch is the whole set, and order is idle
-                self.order = self.streams.permutation(len(self.x))
+    def next(self) -> Tensor:
+        """Some of 0 … n − 1: (R, size)."""
+        if self.position + self.size > self.n:
+            if self.n > self.size:  # else every draw is the whole set, and order is idle
+                self.order = self.streams.permutation(self.n)
             self.position = 0
         chosen = self.order[:, self.position : self.position + self.size]
         self.position += self.size
-        x = self.x[chosen]  # (R, B, X)
+        return chosen
+
+    def state(self, prefix: str) -> dict[str, Tensor]:
+        """What `load_state` needs to go on."""
+        return {
+            f"{prefix}order": self.order.contiguous(),
+            f"{prefix}position": torch.tensor(self.position),
+        }
+
+    def load_state(self, state: dict[str, Tensor], prefix: str) -> None:
+        """Go on from where `state` was taken."""
+        self.order = state[f"{prefix}order"].to(self.order.device)
+        self.position = int(state[f"{prefix}position"])
+
+
+class Batches:
+    """Endless minibatches, a different order for every replica.
+
+    A set smaller than a batch is repeated. Where some images are named as labelled, each minibatch
+    brings one of those with it, of all of them if they are fewer than a batch.
+
+    Args:
+        x: uint8 images on the device, (N, X).
+        labels: their classes, for every replica (N,) or its own (R, N), int64.
+        scale: the intensity that means 1.
+        size: B.
+        binarise: draw each pixel as Bernoulli(intensity), anew each time an image is used.
+        labelled: the labelled images of each replica, (R, L), if any are named.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        labels: Tensor,
+        scale: int,
+        size: int,
+        binarise: bool,
+        streams: Streams,
+        labelled: Tensor | None = None,
+    ):
+        times = -(-size // len(x))
+        x, labels = x.repeat(times, 1), labels.expand(len(streams), -1)
+        self.labels = labels.repeat(1, times)  # (R, N)
+        self.x = bernoulli_thresholds(x, scale) if binarise else x.float() / scale
+        self.binarise = binarise
+        self.streams = streams
+        self.order = Order(len(self.x), size, streams)
+        self.labelled = labelled
+        if labelled is not None:
+            self.labelled_order = Order(labelled.shape[1], min(size, labelled.shape[1]), streams)
+
+    def next(self) -> Batch:
+        """One minibatch for each replica."""
+        x, labels = self.images(self.order.next())
+        if self.labelled is None:
+            return Batch(x, labels)
+        known = self.labelled.gather(1, self.labelled_order.next())
+        return Batch(x, labels, Batch(*self.images(known)))
+
+    def images(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Images (R, B, X) and labels (R, B) of given numbers (R, B)."""
+        x = self.x[chosen]
         if self.binarise:
             x = (self.streams.int16(*x.shape[1:]) < x).float()
-        return Batch(x, self.labels[chosen])
+        return x, self.labels.gather(1, chosen)
 
     def state(self) -> dict[str, Tensor]:
         """What `load_state` needs to go on."""
-        return {"order": self.order.contiguous(), "position": torch.tensor(self.position)}
+        state = self.order.state("")
+        if self.labelled is not None:
+            state |= self.labelled_order.state("labelled_")
+        return state
 
     def load_state(self, state: dict[str, Tensor]) -> None:
         """Go on from where `state` was taken."""
-        self.order = state["order"].to(self.order.device)
-        self.position = int(state["position"])
+        self.order.load_state(state, "")
+        if self.labelled is not None:
+            self.labelled_order.load_state(state, "labelled_")
 
 
 def bernoulli_thresholds(x: Tensor, scale: int) -> Tensor:

@@ -35,10 +35,14 @@ class History:
         self.buffer[self.filled, phase] = losses
         self.ran[self.filled, phase] = True
 
-    def advance(self) -> bool:
-        """End the step; true when the buffer is full and wants `flush`."""
+    @property
+    def at_last_row(self) -> bool:
+        """Whether the step fills the buffer, which then wants `flush`."""
+        return self.filled + 1 == len(self.buffer)
+
+    def advance(self) -> None:
+        """End the step."""
         self.filled += 1
-        return self.filled == len(self.buffer)
 
     def flush(self, step: int, experiment: str) -> dict[str, float]:
         """Check and average what was recorded up to and with `step`; the mean loss by phase.

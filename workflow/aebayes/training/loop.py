@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from aebayes.training.optimisers import learning_rate, make_optimiser, runs_at
 from aebayes.training.progress import Progress
 from aebayes.training.state import load_optimiser_state, optimiser_state
 
+TRACKED = "error"  # in %, of the images of one split
 EXIT_TIME_LIMIT = 75  # EX_TEMPFAIL of sysexits.h: try again later
 # 128 + the signal, as shells report it.
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -77,6 +78,8 @@ class Trainer:
         experiment: the resolved experiment; its `training` gives steps, phases, precision.
         resume: where the state is kept between an interruption and the next start.
         fingerprint: of all that the run depends on; a state with another one is not gone on from.
+        track: what is measured for every line of the history, of each replica: (R,); its column is
+            TRACKED.
     """
 
     def __init__(
@@ -88,6 +91,7 @@ class Trainer:
         replicas: list[int],
         resume: Path,
         fingerprint: str,
+        track: Callable[[], torch.Tensor] | None = None,
     ):
         self.name = experiment["name"]
         self.settings = experiment["training"]
@@ -110,7 +114,9 @@ class Trainer:
             for phase in self.phases
         ]
         names = [phase.name for phase in self.phases]
-        self.history = History(names, replicas, self.settings["log_every"], streams.device)
+        self.track = track
+        columns = [*names, TRACKED] if track else names
+        self.history = History(columns, replicas, self.settings["log_every"], streams.device)
         self.step = 0
         self.seconds = 0.0  # spent training, over all starts
 
@@ -131,7 +137,11 @@ class Trainer:
                 self.step += 1
                 self.seconds = time.monotonic() - began
                 losses = None
-                if self.history.advance() or self.step == steps:
+                line = self.history.at_last_row or self.step == steps
+                if line and self.track:
+                    self.history.record(len(self.phases), self.track())
+                self.history.advance()
+                if line:
                     losses = self.history.flush(self.step, self.name)
                 reason = interruptions.reason_to_stop() if self.step < steps else None
                 if reason or interruptions.wants_save():

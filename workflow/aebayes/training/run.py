@@ -12,6 +12,7 @@ from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
 from aebayes.errors import AebayesError
+from aebayes.evaluation.classes import ErrorTracker
 from aebayes.files import sha256, sha256_of, write_json, write_text
 from aebayes.methods.make import make_method
 from aebayes.provenance import code_of, provenance
@@ -27,6 +28,7 @@ from aebayes.runs import (
 from aebayes.streams import Streams
 from aebayes.tensors import save_tensors
 from aebayes.training.batches import Batches
+from aebayes.training.labels import hide_others, labelled_images
 from aebayes.training.loop import Interruptions, Trainer
 from aebayes.training.optimisers import runs_at
 
@@ -90,6 +92,8 @@ def train(
         "checkpoint_sha256": checkpoint,
         "code_sha256": code,
     }
+    if trainer.batches.labelled is not None:
+        facts["labelled_images"] = trainer.batches.labelled.tolist()
     write_json(files.training, provenance(("torch", "numpy", "safetensors"), began, **facts))
     resume.unlink(missing_ok=True)
 
@@ -165,25 +169,45 @@ def make_trainer(
     settings = experiment["training"]
     check_classes(experiment, dataset)
     images, classes = dataset.split("train")
-    x = torch.from_numpy(images).flatten(1).to(device)  # (N, X)
-    labels = known_labels(torch.from_numpy(classes), dataset.classes, experiment).to(device)
+    x, labels = torch.from_numpy(images).flatten(1).to(device), torch.from_numpy(classes)  # (N, X)
+    known = None
+    if "labelled" in experiment["objective"]:
+        known = labelled_images(labels, dataset.classes, experiment, replicas)
+        labels = hide_others(labels, known, dataset.classes)
+        known = known.to(device)
     mean = x.double().mean(0).float().cpu() / dataset.scale
     method = make_method(experiment, mean, replicas, device)
     streams = Streams(settings["seed"], replicas, "training", device)
     binarise = experiment["binarisation"] == "dynamic"
-    batches = Batches(x, labels, dataset.scale, settings["batch"], binarise, streams)
-    return Trainer(method, batches, streams, experiment, replicas, resume, fingerprint)
+    batches = Batches(
+        x,
+        labels.to(device),
+        dataset.scale,
+        settings["batch"],
+        binarise,
+        streams,
+        known if method.takes_labelled else None,
+    )
+    track = None
+    if "track" in settings:
+        track = ErrorTracker(method, dataset, settings["track"], len(replicas), device)
+    return Trainer(method, batches, streams, experiment, replicas, resume, fingerprint, track)
 
 
 def check_classes(experiment: dict, dataset: Dataset) -> None:
     """Check that what is told labels knows as many classes as the data have.
 
     Raises:
-        AebayesError: the decoder, or the prior that labels inform, has another number of them.
+        AebayesError: the decoder, or the encoder or prior that labels inform, has another number of
+            them.
     """
     model, classes = experiment["model"], dataset.classes
-    told = {"model.decoder.classes": model["decoder"].get("classes", classes)}
-    if "labelled" in experiment["objective"]:
+    told = {"model.decoder.classes": model.get("decoder", {}).get("classes", classes)}
+    if "labelled" not in experiment["objective"]:
+        pass
+    elif "classes" in model["encoder"]:
+        told["model.encoder.classes"] = model["encoder"]["classes"]
+    else:
         categorical = model["prior"]["kind"] == "categorical"
         key = "model.latent" if categorical else "model.prior.classes"
         told[key] = model["latent"] if categorical else model["prior"]["classes"]
@@ -210,14 +234,3 @@ def check_spans(experiment: dict) -> None:
                 f"of {training['steps']} steps",
                 "widen the span, or train for longer",
             )
-
-
-def known_labels(labels: Tensor, classes: int, experiment: dict) -> Tensor:
-    """The labels (N,), all but `objective.labelled` of them, at random, hidden as `classes`.
-
-    Which are hidden depends on the seed, and is the same for all replicas.
-    """
-    known = experiment["objective"].get("labelled", len(labels))
-    streams = Streams(experiment["training"]["seed"], [0], "labels")
-    hidden = streams.permutation(len(labels))[0, known:]
-    return labels.index_fill(0, hidden, classes)

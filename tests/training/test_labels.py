@@ -1,0 +1,76 @@
+"""Which labels a method is told."""
+
+import json
+
+import pytest
+import tiny
+import torch
+
+from aebayes.errors import AebayesError
+from aebayes.training.labels import hide_others, labelled_images
+from aebayes.training.run import train
+
+LABELS = torch.arange(300) % 3
+
+
+def experiment(labelled: object, seed: int = 4) -> dict:
+    """What the choice depends on."""
+    return {"name": "e", "objective": {"labelled": labelled}, "training": {"seed": seed}}
+
+
+def test_classes_are_balanced_and_no_image_is_taken_twice():
+    known = labelled_images(LABELS, 3, experiment(91), [0, 1])
+    for row in known:
+        assert torch.equal(LABELS[row].bincount(), torch.tensor([31, 30, 30]))
+        assert torch.equal(row.unique(), row)  # ascending
+
+
+def test_choice_depends_on_seed_and_replica_alone():
+    both = labelled_images(LABELS, 3, experiment(30), [0, 1])
+    assert torch.equal(both[1:], labelled_images(LABELS, 3, experiment(30), [1]))
+    assert not torch.equal(both[0], both[1])
+    assert not torch.equal(both, labelled_images(LABELS, 3, experiment(30, seed=5), [0, 1]))
+
+
+def test_all_are_all_of_them():
+    known = labelled_images(LABELS, 3, experiment("all"), [0, 1])
+    assert torch.equal(known, torch.arange(300).expand(2, -1))
+
+
+def test_more_than_there_are_of_a_class_is_refused_by_name():
+    with pytest.raises(AebayesError, match="labelled is 301, 101 of class 0, of which there are"):
+        labelled_images(LABELS, 3, experiment(301), [0])
+
+
+def test_hidden_labels_say_nothing_and_known_ones_are_true():
+    known = labelled_images(LABELS, 3, experiment(30), [0, 1])
+    labels = hide_others(LABELS, known, 3)
+    assert (labels < 3).sum(1).tolist() == [30, 30]
+    for row, chosen in zip(labels, known, strict=True):
+        assert torch.equal((row < 3).nonzero().flatten(), chosen)
+        assert torch.equal(row[chosen], LABELS[chosen])
+
+
+def test_no_label_that_is_not_told_reaches_training(prepared, tmp_path, monkeypatch):
+    """Training on data whose other labels are scrambled ends in the same checkpoint."""
+    settings = tiny.experiment("categorical_aae", "digits", steps=10)
+    settings["training"].pop("track")
+    data = prepared / "digits.npz"
+    train(settings, data, tmp_path / "true", tmp_path / "r", "cpu")
+    facts = json.loads((tmp_path / "true" / "training.json").read_text())
+    indices = facts["labelled_images"]
+    assert [len(row) for row in indices] == [30, 30]
+
+    def scrambled(labels, known, classes):
+        generator = torch.Generator().manual_seed(0)
+        noise = torch.randint(classes, labels.shape, generator=generator)
+        rows = labels.expand(len(known), -1)
+        told = torch.zeros_like(rows, dtype=torch.bool).scatter(1, known, True)
+        return hide_others(labels, known, classes).where(told, noise)
+
+    monkeypatch.setattr("aebayes.training.run.hide_others", scrambled)
+    train(settings, data, tmp_path / "scrambled", tmp_path / "r", "cpu")
+    both = [
+        (tmp_path / name / "checkpoint.safetensors").read_bytes() for name in ("true", "scrambled")
+    ]
+    assert both[0] == both[1]

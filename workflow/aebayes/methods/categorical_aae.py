@@ -1,0 +1,92 @@
+"""The AAE with a class and a style: Makhzani et al. 2015 (arXiv:1511.05644), sections 4 to 6.
+
+q(y|x) and q(z|x) share an encoder, and each has a discriminator: one makes the classes look like
+draws from Cat(y), the other the styles like draws from N(0, I). A step is the paper's: a
+reconstruction phase, a regularisation phase in two parts (discriminators, then the encoder as their
+generator), and, where some images are labelled, a classification phase on a minibatch of those.
+
+Without labels the classes are clusters (section 5). With cluster heads in the decoder a code is the
+point W_C y + z of a low-dimensional space (section 6), and heads that come too near push each other
+away.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from aebayes.methods.aae import GENERATOR_LOSSES
+from aebayes.methods.base import Batch, Phase
+from aebayes.methods.classes import ClassMethod
+from aebayes.networks.adversaries import CodeAdversary
+from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.streams import Streams
+
+
+class CategoricalAAE(ClassMethod):
+    """Encoder of class and style, decoder, and the discriminators of both."""
+
+    def __init__(self, experiment: dict, inputs: int, replicas: int):
+        super().__init__()
+        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        objective, adversary = experiment["objective"], experiment["adversary"]
+        prior = self.model.prior
+        self.adversary_y = CodeAdversary(replicas, prior.classes, adversary)
+        self.adversary_z = CodeAdversary(replicas, prior.style.latent, adversary)
+        self.generator = GENERATOR_LOSSES[objective["generator_loss"]]
+        self.takes_labelled = "labelled" in objective
+        self.input_noise = objective.get("input_noise", 0.0)
+
+    def phases(self) -> list[Phase]:
+        discriminators = [self.adversary_y, self.adversary_z]
+        encoder = [self.model.encoder]
+        phases = [
+            Phase("reconstruction", self.reconstruction, [self.model], self.draw_input_noise),
+            Phase(
+                "discriminator",
+                self.discriminator_loss,
+                discriminators,
+                self.draw_for_discriminator,
+            ),
+            Phase("generator", self.generator_loss, encoder, self.draw_input_noise),
+        ]
+        if self.takes_labelled:
+            classification = Phase(
+                "classification", self.classification_loss, encoder, self.draw_labelled
+            )
+            phases.append(classification)
+        return phases
+
+    def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """A draw from the prior for each image (R, B, C + Z), and input noise."""
+        prior = self.model.prior.sample(streams, batch.x.shape[1])
+        return prior, *self.draw_input_noise(batch, streams)
+
+    def reconstruction(self, x: Tensor, *noise: Tensor) -> Tensor:
+        """−log p(x|y, z) at the code of the noisy image: (R, B, X) -> (R,).
+
+        With it goes the penalty on cluster heads that lie too near.
+        """
+        loss = -self.model.log_likelihood(x, self.model.encoder(sum(noise, x))).mean(1)
+        if self.model.heads:
+            loss = loss + self.model.heads.crowding()
+        return loss
+
+    def logits(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Both discriminators' logits for "this is a code": (R, ..., C + Z) -> two of (R, ...)."""
+        y, z = self.model.prior.parts(codes)
+        return self.adversary_y(None, y), self.adversary_z(None, z)
+
+    def discriminator_loss(self, x: Tensor, prior: Tensor, *noise: Tensor) -> Tensor:
+        """−E_q log D − E_p log(1 − D), of both added: (R, B, X) -> (R,)."""
+        with torch.no_grad():
+            codes = self.model.encoder(sum(noise, x))
+        losses = 0.0
+        for t in self.logits(torch.stack([codes, prior], 1)):
+            t_codes, t_prior = t.unbind(1)
+            losses = losses + (softplus(-t_codes) + softplus(t_prior)).mean(1)
+        return losses
+
+    def generator_loss(self, x: Tensor, *noise: Tensor) -> Tensor:
+        """The encoder's loss against both discriminators: (R, B, X) -> (R,)."""
+        t_y, t_z = self.logits(self.model.encoder(sum(noise, x)))
+        return (self.generator(t_y) + self.generator(t_z)).mean(1)

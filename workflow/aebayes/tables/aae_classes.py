@@ -1,0 +1,89 @@
+"""Adversarial Autoencoders, arXiv:1511.05644: error rates with few labels and with none.
+
+Tables 2 and 3, and those of low-dimensional representations, which section 6 gives in its text.
+"""
+
+from aebayes.tables.aae import BASELINE
+from aebayes.tables.table import Quantity, Quoted, Table
+
+NO_CLASSES = "the method has no q(y|x)"
+HAS_LABELS = "its classes are learned from labels: they are no clusters"
+
+MNIST_LABELS = ("100 labels", "1000 labels", "all labels")
+OTHERS = ("VAE (M1)+TSVM", "VAE (M1+M2)", "VAT", "CatGAN", "Ladder", "ADGM")
+
+
+def error(note: str) -> Quantity:
+    """The error rate, a column of all three tables."""
+    return Quantity("error rate", "error rate", "error", NO_CLASSES, note, "%", decimals=(2, 2))
+
+
+TABLE_2 = Table(
+    title="Test error of classifiers that know the classes of few training images",
+    quantities=(
+        error("share of test images that are taken for another class; the lower the better"),
+    ),
+    papers=("aae",),
+    quoted=tuple(
+        Quoted(f"{labels}, {method}", "mnist", BASELINE)
+        for labels in MNIST_LABELS
+        for method in OTHERS
+    )
+    + tuple(
+        Quoted(f"SVHN, 1000 labels, {method}", "svhn", BASELINE)
+        for method in ("NN", "VAE (M1)+TSVM", "VAE (M1+M2)", "VAT", "ADGM")
+    ),
+    long=True,
+)
+
+TABLE_3 = Table(
+    title="Clusters of images without labels, beside their classes",
+    quantities=(
+        error(
+            "share of test images of another class than their cluster's, that of the validation "
+            "image with the highest q(y|x); the lower the better"
+        ),
+        Quantity(
+            "adjusted Rand index",
+            "adjusted Rand",
+            "adjusted_rand",
+            HAS_LABELS,
+            "of clusters and classes: 1 where they are the same partition, 0 by chance",
+            "1",
+            decimals=(3, 3),
+        ),
+        Quantity(
+            "normalised mutual information",
+            "mutual information",
+            "mutual_information",
+            HAS_LABELS,
+            "of clusters and classes, over the mean of their entropies",
+            "1",
+            decimals=(3, 3),
+        ),
+        Quantity(
+            "purity",
+            "purity",
+            "purity",
+            HAS_LABELS,
+            "share of test images that are of their cluster's commonest class",
+            "share",
+            decimals=(3, 3),
+        ),
+    ),
+    papers=("aae",),
+    quoted=(Quoted("CatGAN, 20 clusters", "mnist", BASELINE),),
+    long=True,
+)
+
+DIMENSIONALITY = Table(
+    title="Test error of classes read off low-dimensional representations W y + z",
+    quantities=(
+        error(
+            "share of test images that are taken for another class, by q(y|x), or without labels "
+            "by their cluster; the lower the better"
+        ),
+    ),
+    papers=("aae",),
+    long=True,
+)
