@@ -143,7 +143,7 @@ def refused(folder: Path, content: dict) -> str:
         (f"{VAE}.training.phases.bound.momentum", 0.9, "only sgd takes it"),
         (f"{VAE}.training.phases.bound", SGD | {"betas": [0.5, 0.9]}, "only adam and soap take it"),
         (f"{VAE}.adversary", tiny.LAYERS, "VAE and IWAE have none"),
-        (f"{VAE}.evaluation.kind", "exakt", "takes one of exact, sampled, not 'exakt'"),
+        (f"{VAE}.evaluation.kind", "exakt", "takes one of exact, sampled, classes, not 'exakt'"),
         (f"{VAE}.evaluation.grid", 10, "takes at least 50, not 10"),
         (f"{DIGITS}.evaluation.grid", 100, "unknown key; known here: kind, importance_samples"),
         (f"{AVB}.objective.kl", "analytic", "unknown key; known here: none"),
@@ -555,7 +555,8 @@ def with_grey(method: str, **changes: object) -> dict:
     """The tiny study with that method on grey digits; `changes` by dotted key, None takes away."""
     content = tiny.study()
     entry = tiny.entry(method, "digits")
-    entry["evaluation"] = {"kind": "sampled", "parzen_samples": 50}
+    if entry["evaluation"]["kind"] == "sampled":
+        entry["evaluation"] = {"kind": "sampled", "parzen_samples": 50}
     content["experiments"]["grey"] = entry
     for key, value in changes.items():
         *path, last = key.split(".")
@@ -622,6 +623,53 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             "evaluation.recognise: it takes objective.labelled or decoder.classes",
         ),
         ("aae", {"binarisation": "dynamic"}, "binarisation: takes none, or leave it out"),
+        (
+            "categorical_aae",
+            {"model.prior": PRIORS["normal"]},
+            "model.prior: its prior is fixed",
+        ),
+        (
+            "categorical_aae",
+            {"model.encoder.kind": "class_then_style"},
+            "model.encoder.kind: categorical_aae takes class_and_style",
+        ),
+        (
+            "categorical_aae",
+            {"model.encoder.classes": None},
+            "model.encoder.classes: missing; an encoder with q(y|x) needs it",
+        ),
+        (
+            "categorical_aae",
+            {"objective.labelled": None},
+            "training.phases.classification: it takes objective.labelled",
+        ),
+        ("categorical_aae", {"objective.labelled": 0}, "objective.labelled: takes 1 or more"),
+        ("categorical_aae", {"objective.labelled": "most"}, "objective.labelled: takes 1 or more"),
+        ("categorical_aae", {"training.phases.classification": None}, "training.phases.classifica"),
+        ("categorical_aae", {"adversary": None}, "adversary: missing"),
+        (
+            "categorical_aae",
+            {"evaluation": {"kind": "sampled"}},
+            "evaluation.kind: this method takes classes",
+        ),
+        ("aae", {"evaluation": {"kind": "classes"}}, "evaluation.kind: this method has no q(y|x)"),
+        ("aae", {"training.track": "test"}, "training.track: this method has no q(y|x)"),
+        ("aae", {"model.encoder.classes": 10}, "model.encoder.classes: only an encoder with q(y"),
+        (
+            "aae",
+            {"model.decoder": tiny.LAYERS | {"heads_apart": 3}},
+            "model.decoder.heads_apart: only categorical_aae takes it",
+        ),
+        ("m2", {"objective.alpha": None}, "objective.alpha: missing"),
+        ("m2", {"adversary": tiny.LAYERS}, "adversary: M2 has none"),
+        ("m2", {"model.encoder.hidden": []}, "model.encoder.hidden: class_then_style takes a lay"),
+        ("classifier", {"model.decoder": tiny.LAYERS}, "model.decoder: a classifier has no code"),
+        ("classifier", {"model.latent": 2}, "model.latent: a classifier has no code"),
+        (
+            "classifier",
+            {"model.encoder": {"kind": "gaussian", **tiny.LAYERS}},
+            "model.encoder.kind: it takes classifier",
+        ),
         (
             "gan",
             {"evaluation": {"kind": "sampled", "parzen_many_samples": 50}},

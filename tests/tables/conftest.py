@@ -11,6 +11,12 @@ from aebayes.files import write_json
 EXACT = {"kind": "exact", "grid": 100, "codes": 100}
 SAMPLED = {"kind": "sampled", "importance_samples": 5000}
 WINDOWS = {**SAMPLED, "parzen_samples": 10_000}
+LABELLED = {"100 labels, AAE": "aae-100-labels-mnist"}
+CLUSTERS = {"AAE, 16 clusters": "aae-16-clusters-mnist"}
+PLANES = {
+    "2-D, 1000 labels": "aae-plane-1000-labels-mnist",
+    "2-D, 20 clusters": "aae-plane-20-clusters-mnist",
+}
 PRUNED = {**SAMPLED, "pruned_images": 1000}
 
 
@@ -43,8 +49,18 @@ def study() -> Study:
                 "iwae-50-mnist-2l": experiment("iwae", "mnist", PRUNED),
                 "vae-1-omniglot": experiment("iwae", "omniglot_drawings", PRUNED),
                 "vae-1-then-iwae-50-mnist": switched,
+                **{
+                    name: {
+                        **experiment("categorical_aae", "mnist", {"kind": "classes"}),
+                        "binarisation": "none",
+                    }
+                    for name in (*LABELLED.values(), *CLUSTERS.values(), *PLANES.values())
+                },
             },
             "tables": {
+                "aae-dimensionality": {"experiments": dict(PLANES)},
+                "aae-table-2": {"experiments": dict(LABELLED)},
+                "aae-table-3": {"experiments": dict(CLUSTERS)},
                 "aae-match": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "aae-table-1": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},
