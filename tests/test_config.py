@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 import re
@@ -660,6 +661,12 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             {"model.decoder": tiny.LAYERS | {"heads_apart": 3}},
             "model.decoder.heads_apart: only categorical_aae takes it",
         ),
+        (
+            "categorical_aae",
+            {"training.phases.heads": tiny.ADAM},
+            "training.phases.heads: it takes model.decoder.heads_apart",
+        ),
+        ("categorical_aae", {"model.encoder.hidden": []}, "model.encoder.hidden: batch norm takes"),
         ("m2", {"objective.alpha": None}, "objective.alpha: missing"),
         ("m2", {"adversary": tiny.LAYERS}, "adversary: M2 has none"),
         ("m2", {"model.encoder.hidden": []}, "model.encoder.hidden: class_then_style takes a lay"),
@@ -679,3 +686,36 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
 )
 def test_setting_that_a_model_of_grey_images_cannot_take_is_named(tmp_path, method, changes, said):
     assert refused(tmp_path, with_grey(method, **changes)).startswith(f"experiments.grey.{said}")
+
+
+@pytest.mark.parametrize("method", ["categorical_aae", "m2", "classifier"])
+def test_classes_are_told_of_grey_images(tmp_path, method):
+    assert load_study(str(tiny.write(tmp_path / "a.yaml", with_grey(method, binarisation="none"))))
+    said = refused(tmp_path, with_grey(method))
+    assert (
+        said == f"experiments.grey: {method} tells classes of grey images, and digits is binarised"
+    )
+
+
+@pytest.mark.parametrize("key", ["training.batch", "objective.labelled"])
+def test_batch_norm_over_one_image_is_refused(tmp_path, key):
+    content = with_grey("categorical_aae", binarisation="none", **{key: 1})
+    assert refused(tmp_path, content).startswith(f"experiments.grey.{key}: batch norm over one")
+
+
+def test_clusters_cannot_be_tracked_on_the_images_that_name_them(tmp_path):
+    changes = {"objective.labelled": None, "training.phases.classification": None}
+    content = with_grey("categorical_aae", binarisation="none", **changes)
+    content["experiments"]["grey"]["training"]["track"] = "validation"
+    assert refused(tmp_path, content).startswith("experiments.grey.training.track: takes test")
+
+
+@pytest.mark.parametrize("change", [{"labelled": 10}, {"seed": 2}])
+def test_a_run_with_labels_goes_on_with_the_same_ones_alone(tmp_path, change):
+    content = with_grey("m2", binarisation="none")
+    further = copy.deepcopy(content["experiments"]["grey"]) | {"start_from": "grey"}
+    content["experiments"]["further"] = further
+    load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    further["objective" if "labelled" in change else "training"] |= change
+    said = refused(tmp_path, content)
+    assert said == "experiments.further.start_from: grey differs in labelled images"

@@ -6,7 +6,7 @@ from truths import settings
 from aebayes.networks.autoencoder import AutoEncoder, ClusterHeads
 from aebayes.networks.encoders import ClassThenStyleEncoder
 from aebayes.networks.initialise import initialise
-from aebayes.networks.layers import BatchNorm
+from aebayes.networks.layers import MLP, BatchNorm
 from aebayes.networks.priors import ClassAndStyle
 from aebayes.streams import Streams
 
@@ -35,6 +35,14 @@ def test_batch_norm_is_torchs_own_replica_by_replica():
     together, alone = ours(x), ours(x[:, :1])
     torch.testing.assert_close(together[:, :1], alone)
     assert not ours.mean.requires_grad
+
+
+def test_a_layer_that_batch_norm_follows_has_no_bias():
+    network = MLP(2, [4, 6, 5, 3], "relu", batch_norm=True)
+    assert [layer.bias is None for layer in network.layers] == [True, True, False]
+    x = torch.rand(2, 7, 4)
+    held = network.layers[0](x, hold=True)
+    torch.testing.assert_close(held, network.layers[0](x))
 
 
 def test_draws_of_class_and_style_are_one_hot_and_standard_normal():

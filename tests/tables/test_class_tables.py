@@ -6,7 +6,8 @@ from pathlib import Path
 from cells import cells_of
 
 from aebayes.tables.aae import BASELINE
-from aebayes.tables.aae_classes import HAS_LABELS
+from aebayes.tables.aae_classes import NO_CLUSTERS, OTHERS, TABLE_2, TABLE_3
+from aebayes.tables.published import load_published
 
 ERROR = "error rate"
 
@@ -39,7 +40,7 @@ def test_clusters_are_measured_as_partitions_too(study, evaluate, tmp_path) -> N
     cells = cells_of("aae-table-3", study, tmp_path)
     assert cells["AAE, 16 clusters", ERROR]["published"] == "9.55"
     assert cells["AAE, 16 clusters", "adjusted Rand index"]["mean"] == "0.9"
-    assert cells["AAE, 16 clusters", "purity"]["status"] == f"not run: {HAS_LABELS}"
+    assert cells["AAE, 16 clusters", "purity"]["status"] == f"not run: {NO_CLUSTERS}"
     assert cells["CatGAN, 20 clusters", ERROR]["published"] == "9.7"
 
 
@@ -49,3 +50,15 @@ def test_representations_are_told_apart_by_dimension_and_labels(study, evaluate,
     cells = cells_of("aae-dimensionality", study, tmp_path)
     assert cells["2-D, 1000 labels", ERROR]["published"] == "4.2"
     assert cells["2-D, 20 clusters", ERROR]["published"] == "13.95"
+
+
+def test_every_published_error_stands_in_a_row_and_no_quoted_row_is_empty() -> None:
+    values = load_published()
+    ours = {f"{labels}, {method}" for labels in OTHERS for method in ("NN", "VAE (M2)", "AAE")}
+    quoted = {row.label for row in TABLE_2.quoted}
+    published = {entry["row"] for entry in values.of("aae", ERROR) if entry["table"] == "Table 2"}
+    assert published <= ours | quoted
+    assert quoted <= published
+    assert {row.label for row in TABLE_3.quoted} <= {
+        entry["row"] for entry in values.of("aae", ERROR)
+    }

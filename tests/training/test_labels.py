@@ -58,8 +58,7 @@ def test_no_label_that_is_not_told_reaches_training(prepared, tmp_path, monkeypa
     data = prepared / "digits.npz"
     train(settings, data, tmp_path / "true", tmp_path / "r", "cpu")
     facts = json.loads((tmp_path / "true" / "training.json").read_text())
-    indices = facts["labelled_images"]
-    assert [len(row) for row in indices] == [30, 30]
+    assert [len(row.split()) for row in facts["labelled_images"]] == [30, 30]
 
     def scrambled(labels, known, classes):
         generator = torch.Generator().manual_seed(0)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import tiny
@@ -20,7 +21,7 @@ from aebayes.evaluation.run import evaluate
 from aebayes.files import sha256
 from aebayes.runs import load_checkpoint
 from aebayes.training.loop import EXIT_TIME_LIMIT, SIGNALS, Interruptions
-from aebayes.training.run import train
+from aebayes.training.run import check_classes, train
 
 CPU = torch.device("cpu")
 
@@ -88,9 +89,12 @@ def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):
     assert not (tmp_path / "parts" / "resume.safetensors").exists()
 
 
-@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae"])
+WITH_CLASSES = ["categorical_aae", "m2", "classifier"]
+
+
+@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae", *WITH_CLASSES])
 def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, tmp_path, method):
-    experiment = tiny.experiment(method)
+    experiment = tiny.experiment(method, "digits" if method in WITH_CLASSES else "four_points")
     run(prepared, tmp_path / "all", experiment, replicas=[0, 1, 2])
     run(prepared, tmp_path / "one", experiment, replicas=[1])
     stacked = load_file(tmp_path / "all" / "checkpoint.safetensors")
@@ -99,7 +103,7 @@ def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, t
     # another order than a single one. Neighbours differ by the size of the weights themselves.
     for name in alone:
         torch.testing.assert_close(stacked[name][1], alone[name][0], rtol=1e-5, atol=1e-5)
-    first = "model.decoder.layers.0.weight"
+    first = next(name for name in alone if name.endswith("layers.0.weight"))
     assert (stacked[first][0] - alone[first][0]).abs().max() > 0.1
 
 
@@ -395,3 +399,21 @@ def test_bfloat16_and_compiled_training_reaches_the_likelihood_of_the_plain_floa
     error = math.hypot(nll["plain"].std() / 2, nll["fast"].std() / 2)
     assert abs(nll["plain"].mean() - nll["fast"].mean()) < 3 * error
     assert nll["untrained"].mean() - nll["plain"].mean() > 30 * error  # else it would say nothing
+
+
+def test_classes_of_data_that_have_none_are_refused(prepared, tmp_path):
+    experiment = tiny.experiment("m2", "digits")
+    unlabelled = replace(load(prepared / "digits.npz"), classes=1)
+    with pytest.raises(AebayesError, match="digits has no classes to tell") as refusal:
+        check_classes(experiment, unlabelled)
+    assert "labelled" in refusal.value.remedy
+
+
+def test_an_encoder_of_more_or_fewer_classes_than_its_labels_is_refused(prepared):
+    experiment = tiny.experiment("categorical_aae", "digits")
+    experiment["model"]["encoder"]["classes"] = 16
+    dataset = load(prepared / "digits.npz")
+    with pytest.raises(AebayesError, match=r"model.encoder.classes is 16, but digits has 10"):
+        check_classes(experiment, dataset)
+    del experiment["objective"]["labelled"]  # clusters may be as many as one likes
+    check_classes(experiment, dataset)

@@ -289,6 +289,8 @@ def check_references(content: dict, path: Path) -> None:
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
         if "start_from" in experiment:
             check_start(path, name, content["experiments"])
+        if "classes" in experiment["model"].get("encoder", {}):
+            check_class_encoder(path, name, experiment, content["datasets"])
         for phase, settings in experiment["training"]["phases"].items():
             check_span(path, f"experiments.{name}.training.phases.{phase}.span", settings)
     for kind in ("tables", "figures"):
@@ -298,6 +300,31 @@ def check_references(content: dict, path: Path) -> None:
                 check_known(path, key, experiment, content["experiments"])
             for dataset in entry.get("datasets", []):
                 check_known(path, f"{kind}.{name}.datasets", dataset, content["datasets"])
+
+
+def check_class_encoder(path: Path, name: str, experiment: dict, datasets: dict) -> None:
+    """Check what an encoder with q(y|x) asks of the images and of the minibatches.
+
+    Raises:
+        AebayesError: images are binarised, or batch norm sees one image at a time.
+    """
+    binarisation = datasets[experiment["dataset"]]["binarisation"]
+    if experiment.get("binarisation", binarisation) != "none":
+        raise AebayesError(
+            f"{path}: experiments.{name}: {experiment['method']} tells classes of grey images, and "
+            f"{experiment['dataset']} is binarised",
+            f"give {name} binarisation: none",
+        )
+    smallest = {
+        "training.batch": experiment["training"]["batch"],
+        "objective.labelled": experiment["objective"].get("labelled"),
+    }
+    for key, images in smallest.items():
+        if experiment["model"]["encoder"].get("batch_norm") and images == 1:
+            raise AebayesError(
+                f"{path}: experiments.{name}.{key}: batch norm over one image leaves nothing of it",
+                "take 2 or more, or do without batch_norm",
+            )
 
 
 def check_span(path: Path, key: str, phase: dict) -> None:
@@ -337,7 +364,10 @@ def check_start(path: Path, name: str, experiments: dict) -> None:
         same = {key: experiment[key] for key in ("method", "dataset", "model")}
         adversary = experiment.get("adversary")
         replicas = training["replicas"]
-        return same | {"adversary": adversary, "replicas": replicas, "optimisers": optimisers}
+        carried = same | {"adversary": adversary, "replicas": replicas, "optimisers": optimisers}
+        if "labelled" in experiment["objective"]:  # else more labels are seen than are told
+            carried["labelled images"] = experiment["objective"]["labelled"], training["seed"]
+        return carried
 
     here, there = carried(experiment), carried(experiments[source])
     different = [key for key in here if here[key] != there[key]]

@@ -44,11 +44,14 @@ def cluster_classes(logits: Tensor, classes: Tensor) -> Tensor:
     Makhzani et al. 2015, section 5. Probabilities are compared by their log-odds: as float32 many
     of them are 1. (R, N, K), (N,) -> (R, K).
     """
-    own = torch.eye(logits.shape[-1], dtype=torch.bool, device=logits.device)
-    others = logits.unsqueeze(-2).masked_fill(own, -torch.inf).logsumexp(-1)
-    odds = logits - others  # (R, N, K)
-    highest = odds == odds.amax(1, keepdim=True)
-    return classes[highest.int().argmax(1)]  # of equal ones argmax takes the first
+    named = []
+    for cluster in range(logits.shape[-1]):
+        own, others = logits[..., cluster], logits.clone()
+        others[..., cluster] = -torch.inf
+        odds = own - others.logsumexp(-1)  # (R, N)
+        highest = odds == odds.amax(1, keepdim=True)
+        named.append(classes[highest.int().argmax(1)])  # of equal ones argmax takes the first
+    return torch.stack(named, -1)
 
 
 def error_rates(found: Tensor, classes: Tensor) -> Tensor:

@@ -49,12 +49,13 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
     method, replicas = load_checkpoint(checkpoint, experiment, dataset, where)
     streams = Streams(experiment["training"]["seed"], replicas, "evaluation", where)
     binarise = experiment["binarisation"] == "dynamic"
-    x = as_trained_on(*pixels_of(dataset, "test", where), binarise, streams)
-    if settings["kind"] == "exact":
-        metrics, arrays = exact_metrics(method, x, settings, streams)
-    elif settings["kind"] == "classes":
+    if settings["kind"] == "classes":
         metrics, arrays = class_metrics(method, dataset, streams)
+    elif settings["kind"] == "exact":
+        x = as_trained_on(*pixels_of(dataset, "test", where), binarise, streams)
+        metrics, arrays = exact_metrics(method, x, settings, streams)
     else:
+        x = as_trained_on(*pixels_of(dataset, "test", where), binarise, streams)
         images, scale = pixels_of(dataset, "train", where)
         train = (
             as_trained_on(part, scale, binarise, streams) for part in images.split(TRAIN_AT_ONCE)
@@ -86,5 +87,5 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
         "metrics_sha256": sha256(folder / "metrics.json"),
         "arrays_sha256": sha256(folder / "arrays.npz"),
     }
-    libraries = ("torch", "numpy", "scipy", "safetensors")
+    libraries = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")
     write_json(folder / "evaluation.json", provenance(libraries, began, **facts))

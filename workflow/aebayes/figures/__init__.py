@@ -35,7 +35,7 @@ FIGURES: dict[str, Figure] = {
     "aae-figure-7": Figure("images:draw_styles", "experiments", True),
     "aae-figure-9": Figure("classes:draw_clusters", "experiments", True),
     "aae-figure-11": Figure("classes:draw_embeddings", "experiments", True),
-    "aae-learning-curves": Figure("classes:draw_error_rates", "experiments", False),
+    "aae-learning-curves": Figure("classes:draw_error_rates", "experiments", True),
     "avb-figure-2": Figure("images:draw_data", "datasets", True),
     "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
     "avb-figure-4": Figure("images:draw_samples", "experiments", True),

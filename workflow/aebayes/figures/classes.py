@@ -71,7 +71,7 @@ def draw_embeddings(sources: Sources) -> Figure:
     for axes, shown in zip(panels, experiments, strict=False):
         _, classes = sources.dataset(shown.dataset).split("test")
         codes, heads = shown.finite("embedding", "head_points", N=len(classes))
-        show_codes(axes, codes, classes)
+        show_codes(axes, codes, classes, np.abs(heads).max())
         show_heads(axes, heads)
         axes.set_title(shown.label, color=method_colour(shown.method))
         named |= dict.fromkeys(np.unique(classes).tolist())
@@ -88,7 +88,10 @@ def show_heads(axes: Axes, heads: np.ndarray) -> None:
 
 
 def draw_error_rates(sources: Sources) -> Figure:
-    """Test error while training: a line an experiment, the range over replicas around it."""
+    """Error while training: a line an experiment, the range over replicas around it.
+
+    Of the split that `training.track` names.
+    """
     experiments = sources.experiments()
     for shown in experiments:
         if "track" not in shown.settings["training"]:
@@ -102,6 +105,8 @@ def draw_error_rates(sources: Sources) -> Figure:
     for shown, look in zip(experiments, looks_by_method(experiments), strict=True):
         history = shown.history([ERROR])
         history["done"] = 100 * history["step"] / history["step"].max()
+        images, _ = sources.dataset(shown.dataset).split(shown.settings["training"]["track"])
+        history[ERROR] = history[ERROR].clip(lower=50 / len(images))
         sns.lineplot(
             history, x="done", y=ERROR, errorbar=("pi", 100), ax=axes, label=shown.label, **look
         )
@@ -118,16 +123,25 @@ def draw_error_rates(sources: Sources) -> Figure:
         loc="outside upper center", ncols=2, frameon=False, handlelength=2.2, labelspacing=0.3
     )
     sns.despine(ax=axes)
-    note(figure, "bands: range over replicas")
+    note(figure, "bands: range over replicas; none wrong: as if half an image were")
     return figure
 
 
 def looks_by_method(experiments: Sequence[Shown]) -> list[dict]:
-    """A line's colour tells its method; of several of one method dashes tell which."""
+    """A line's colour tells its method; of several of one method dashes tell which.
+
+    Raises:
+        AebayesError: there are more of one method than can be told apart.
+    """
     before = Counter()
     looks = []
     for shown in experiments:
-        dashes = DASHES[::-1][before[shown.method] % len(DASHES)]
+        if before[shown.method] == len(DASHES):
+            raise AebayesError(
+                f"cannot tell {len(DASHES) + 1} experiments of {shown.method} apart by dashes",
+                f"name at most {len(DASHES)} of a method in this figure",
+            )
+        dashes = DASHES[::-1][before[shown.method]]
         looks.append({"color": method_colour(shown.method), "linestyle": dashes})
         before[shown.method] += 1
     return looks

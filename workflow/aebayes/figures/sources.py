@@ -76,7 +76,7 @@ class Shown:
     @property
     def layers(self) -> int:
         """How many stochastic layers it has."""
-        latent = self.settings["model"]["latent"]
+        latent = self.settings["model"].get("latent", 1)
         return 1 if isinstance(latent, int) else len(latent)
 
     @property

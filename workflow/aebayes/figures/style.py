@@ -36,7 +36,7 @@ METHOD_COLOURS = {
     "ae_mmd": "#8a6d3b",
     "gan": "#e69f00",
     "gmmn": "#56b4e9",
-    "m2": "#0072b2",
+    "m2": "#7b3294",
     "classifier": "#6e6e6e",
 }
 # Of experiments with rising numbers of samples, where the colour tells their methods.

@@ -6,8 +6,8 @@ reconstruction phase, a regularisation phase in two parts (discriminators, then 
 generator), and, where some images are labelled, a classification phase on a minibatch of those.
 
 Without labels the classes are clusters (section 5). With cluster heads in the decoder a code is the
-point W_C y + z of a low-dimensional space (section 6), and heads that come too near push each other
-away.
+point W_C y + z of a low-dimensional space (section 6), and in a phase of their own heads that come
+too near push each other away.
 """
 
 import torch
@@ -54,6 +54,10 @@ class CategoricalAAE(ClassMethod):
                 "classification", self.classification_loss, encoder, self.draw_labelled
             )
             phases.append(classification)
+        if self.model.heads:
+            phases.append(
+                Phase("heads", self.heads_loss, [self.model.heads], lambda batch, streams: ())
+            )
         return phases
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
@@ -62,14 +66,12 @@ class CategoricalAAE(ClassMethod):
         return prior, *self.draw_input_noise(batch, streams)
 
     def reconstruction(self, x: Tensor, *noise: Tensor) -> Tensor:
-        """−log p(x|y, z) at the code of the noisy image: (R, B, X) -> (R,).
+        """−log p(x|y, z) at the code of the noisy image: (R, B, X) -> (R,)."""
+        return -self.model.log_likelihood(x, self.model.encoder(sum(noise, x))).mean(1)
 
-        With it goes the penalty on cluster heads that lie too near.
-        """
-        loss = -self.model.log_likelihood(x, self.model.encoder(sum(noise, x))).mean(1)
-        if self.model.heads:
-            loss = loss + self.model.heads.crowding()
-        return loss
+    def heads_loss(self, x: Tensor) -> Tensor:
+        """How much too near cluster heads lie, whatever the images: (R, B, X) -> (R,)."""
+        return self.model.heads.crowding()
 
     def logits(self, codes: Tensor) -> tuple[Tensor, Tensor]:
         """Both discriminators' logits for "this is a code": (R, ..., C + Z) -> two of (R, ...)."""

@@ -29,7 +29,7 @@ class ClusterHeads(nn.Module):
     def __init__(self, replicas: int, prior: ClassAndStyle, apart: float):
         super().__init__()
         self.parts, self.apart = prior.parts, apart
-        self.heads = Linear(replicas, prior.classes, prior.style.latent)
+        self.heads = Linear(replicas, prior.classes, prior.style.latent, bias=False)
 
     def forward(self, code: Tensor) -> Tensor:
         """(R, ..., C + Z) -> (R, ..., Z)."""

@@ -29,4 +29,5 @@ def initialise(network: nn.Module, scheme: str, streams: Streams) -> None:
     for layer in network.modules():
         if isinstance(layer, Linear):
             layer.weight.copy_(INITIALISATIONS[scheme](streams, *layer.weight.shape[1:]))
-            layer.bias.zero_()
+            if layer.bias is not None:
+                layer.bias.zero_()

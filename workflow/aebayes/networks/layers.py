@@ -47,20 +47,24 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Linear(nn.Module):
-    """R affine maps, x W_r + b_r: (R, ..., inputs) -> (R, ..., outputs)."""
+    """R affine maps, x W_r + b_r: (R, ..., inputs) -> (R, ..., outputs); linear without a bias."""
 
-    def __init__(self, replicas: int, inputs: int, outputs: int):
+    def __init__(self, replicas: int, inputs: int, outputs: int, bias: bool = True):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs))
-        self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs))
+        self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs)) if bias else None
 
     def forward(self, x: Tensor, hold: bool = False) -> Tensor:
         """The map; with `hold`, a gradient goes through x alone."""
         weight, bias = self.weight, self.bias
-        if hold:
-            weight, bias = weight.detach(), bias.detach()
         rows = x.flatten(1, -2)  # (R, B, inputs)
-        return torch.baddbmm(bias, rows, weight).unflatten(1, x.shape[1:-1])
+        if bias is None:
+            product = torch.bmm(rows, weight.detach() if hold else weight)
+        else:
+            if hold:
+                weight, bias = weight.detach(), bias.detach()
+            product = torch.baddbmm(bias, rows, weight)
+        return product.unflatten(1, x.shape[1:-1])
 
 
 class BatchNorm(nn.Module):
@@ -105,8 +109,11 @@ class MLP(nn.Module):
         self, replicas: int, sizes: Sequence[int], activation: str, batch_norm: bool = False
     ):
         super().__init__()
+        # Batch norm takes a bias away again: by round-off alone Adam would move it.
+        biases = [not batch_norm] * (len(sizes) - 2) + [True]
         self.layers = nn.ModuleList(
-            Linear(replicas, inputs, outputs) for inputs, outputs in pairwise(sizes)
+            Linear(replicas, inputs, outputs, bias)
+            for (inputs, outputs), bias in zip(pairwise(sizes), biases, strict=True)
         )
         self.norms = nn.ModuleList(
             BatchNorm(replicas, units) if batch_norm else nn.Identity() for units in sizes[1:-1]

@@ -1,4 +1,7 @@
-"""The losses of a run: kept on the device, looked at every so often, written as CSV."""
+"""The losses of a run: kept on the device, looked at every so often, written as CSV.
+
+A column may hold what else is measured, an error rate in %, once for every line.
+"""
 
 import csv
 import io
@@ -17,7 +20,7 @@ class History:
     over, checks every one of them, and keeps their mean.
 
     Args:
-        phases: the phases' names.
+        phases: the columns: the phases' names, and that of what else is measured.
         every: how many steps the buffer holds.
     """
 
@@ -73,7 +76,7 @@ class History:
         return {phase: loss for phase, loss in shown.items() if not math.isnan(loss)}
 
     def csv(self) -> str:
-        """One line per replica and log point: step, replica, then a column a phase (nats)."""
+        """One line per replica and log point: step, replica, then a column a phase and measure."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["step", "replica", *self.phases])

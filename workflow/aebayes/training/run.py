@@ -92,8 +92,9 @@ def train(
         "checkpoint_sha256": checkpoint,
         "code_sha256": code,
     }
-    if trainer.batches.labelled is not None:
-        facts["labelled_images"] = trainer.batches.labelled.tolist()
+    if isinstance(experiment["objective"].get("labelled"), int):
+        known = labelled_of(experiment, dataset, replicas)
+        facts["labelled_images"] = [" ".join(map(str, row)) for row in known.tolist()]
     write_json(files.training, provenance(("torch", "numpy", "safetensors"), began, **facts))
     resume.unlink(missing_ok=True)
 
@@ -172,7 +173,7 @@ def make_trainer(
     x, labels = torch.from_numpy(images).flatten(1).to(device), torch.from_numpy(classes)  # (N, X)
     known = None
     if "labelled" in experiment["objective"]:
-        known = labelled_images(labels, dataset.classes, experiment, replicas)
+        known = labelled_of(experiment, dataset, replicas)
         labels = hide_others(labels, known, dataset.classes)
         known = known.to(device)
     mean = x.double().mean(0).float().cpu() / dataset.scale
@@ -194,14 +195,25 @@ def make_trainer(
     return Trainer(method, batches, streams, experiment, replicas, resume, fingerprint, track)
 
 
+def labelled_of(experiment: dict, dataset: Dataset, replicas: list[int]) -> Tensor:
+    """The training images whose labels the experiment is told: (R, L)."""
+    _, classes = dataset.split("train")
+    return labelled_images(torch.from_numpy(classes), dataset.classes, experiment, replicas)
+
+
 def check_classes(experiment: dict, dataset: Dataset) -> None:
     """Check that what is told labels knows as many classes as the data have.
 
     Raises:
         AebayesError: the decoder, or the encoder or prior that labels inform, has another number of
-            them.
+            them; or the data have none, and the encoder's could be compared with nothing.
     """
     model, classes = experiment["model"], dataset.classes
+    if "classes" in model.get("encoder", {}) and classes < 2:
+        raise AebayesError(
+            f"experiment {experiment['name']}: {dataset.name} has no classes to tell",
+            "take a dataset whose images are labelled",
+        )
     told = {"model.decoder.classes": model.get("decoder", {}).get("classes", classes)}
     if "labelled" not in experiment["objective"]:
         pass
@@ -216,7 +228,7 @@ def check_classes(experiment: dict, dataset: Dataset) -> None:
             raise AebayesError(
                 f"experiment {experiment['name']}: {key} is {count}, but {dataset.name} has "
                 f"{classes} classes, whose labels it is told",
-                f"make {key} {classes}, or let it be told none",
+                f"make {key} {classes}",
             )
 
 

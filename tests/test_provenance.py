@@ -1,0 +1,80 @@
+"""Whether the code that a step's numbers depend on is all in its hash."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from aebayes.methods import METHODS
+from aebayes.provenance import CODE, METHOD, PACKAGE, code_of, method_files
+
+# They write, check and report; none of them makes a number.
+APART = {"config.py", "errors.py", "files.py", "provenance.py", "data/recipe.py"}
+
+
+def imported(file: Path) -> set[Path]:
+    """The library's modules that a file imports, at its head or within functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("aebayes."):
+            path = PACKAGE / Path(*node.module.split(".")[1:])
+            found.add(path / "__init__.py" if path.is_dir() else path.with_suffix(".py"))
+    return found
+
+
+def reached(start: list[Path]) -> set[Path]:
+    """All that is imported from there on; of the methods none, which depends on the experiment."""
+    seen, waiting = set(start), list(start)
+    while waiting:
+        for file in imported(waiting.pop()) - seen:
+            if file.parent.name != "methods" or file.stem in ("base", "make"):
+                seen.add(file)
+                waiting.append(file)
+    return seen
+
+
+def covered(step: str, method: str) -> set[Path]:
+    """The files that the step's hash is of."""
+    files = set(method_files(method))
+    for part in set(CODE[step]) - {METHOD}:
+        files |= set((PACKAGE / part).rglob("*.py")) if "." not in part else {PACKAGE / part}
+    return files
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("step", "module"), [("train", "training"), ("evaluate", "evaluation")])
+def test_everything_that_a_step_reaches_is_in_its_hash(step, module, method):
+    reach = reached([PACKAGE / module / "run.py", *method_files(method)])
+    missing = reach - covered(step, method)
+    assert {file.relative_to(PACKAGE).as_posix() for file in missing} <= APART
+
+
+@pytest.mark.parametrize(
+    ("method", "also"),
+    [
+        ("vae", {"base"}),
+        ("avb_restricted", {"avb", "base"}),
+        ("categorical_aae", {"aae", "base", "classes"}),
+        ("classifier", {"base", "classes"}),
+    ],
+)
+def test_a_methods_code_is_its_own_file_and_those_whose_parts_it_takes(method, also):
+    assert {file.stem for file in method_files(method)} == {method, *also}
+
+
+def test_docstrings_are_not_in_the_hash(monkeypatch, tmp_path):
+    package = tmp_path / "aebayes"
+    for name, text in {
+        "files.py": '"""One."""\nx = 1\n',
+        "labels.py": "",
+        "tables/a.py": "",
+    }.items():
+        path = package / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr("aebayes.provenance.PACKAGE", package)
+    before = code_of("table")
+    (package / "files.py").write_text('"""Two, with a comment."""\nx = 1  # why\n')
+    assert code_of("table") == before
+    (package / "files.py").write_text('"""One."""\nx = 2\n')
+    assert code_of("table") != before
