@@ -65,6 +65,19 @@ def test_all_text_is_at_least_seven_points_and_within_the_figure(
             assert box.y1 <= frame.y1 + 1, text
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_remark_and_study_at_the_foot_lie_apart(name: str, sources: dict[str, Sources]) -> None:
+    with style.applied():
+        figure = drawn(name, sources)
+        remarks = list(figure.texts)
+        foot = style.footer("pocket", ["digits"])
+        longest = figure.text(0.995, 0, foot, ha="right", va="bottom")
+        renderer = FigureCanvasAgg(figure).get_renderer()
+        start = longest.get_window_extent(renderer).x0
+        for remark in remarks:
+            assert remark.get_window_extent(renderer).x1 < start - 10
+
+
 @pytest.mark.parametrize(
     ("name", "datasets", "expected"),
     [

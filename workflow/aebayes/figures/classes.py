@@ -36,7 +36,7 @@ def draw_clusters(sources: Sources) -> Figure:
     columns = max(len(experiments), 2)  # one alone does not fill the width
     width = COLUMN / columns
     figure = new_figure(max(width * rows / (1 + shown) for rows, shown in shapes) + 0.35)
-    note(figure, "framed: the cluster's head, decoded")
+    note(figure, "framed: head, decoded")
     panels = figure.subplots(1, columns, squeeze=False)[0]
     for axes, shown in zip(panels, experiments, strict=False):
         dataset = sources.dataset(shown.dataset)
@@ -46,6 +46,7 @@ def draw_clusters(sources: Sources) -> Figure:
         show_grid(axes, as_images(grid, dataset), 1 + members.shape[1])
         axes.set_title(shown.label, color=method_colour(shown.method))
         frame_column(axes, 0, 1 + members.shape[1], method_colour(shown.method))
+        axes.set_anchor("N")
     for axes in panels[len(experiments) :]:
         axes.remove()
     return figure
@@ -106,6 +107,7 @@ def draw_error_rates(sources: Sources) -> Figure:
         history = shown.history([ERROR])
         history["done"] = 100 * history["step"] / history["step"].max()
         images, _ = sources.dataset(shown.dataset).split(shown.settings["training"]["track"])
+        # A logarithm has no place for 0: half an image's error stands for none.
         history[ERROR] = history[ERROR].clip(lower=50 / len(images))
         sns.lineplot(
             history, x="done", y=ERROR, errorbar=("pi", 100), ax=axes, label=shown.label, **look
@@ -123,7 +125,7 @@ def draw_error_rates(sources: Sources) -> Figure:
         loc="outside upper center", ncols=2, frameon=False, handlelength=2.2, labelspacing=0.3
     )
     sns.despine(ax=axes)
-    note(figure, "bands: range over replicas; none wrong: as if half an image were")
+    note(figure, "bands: range over replicas")
     return figure
 
 
