@@ -54,6 +54,7 @@ def code_of(step: str, method: str = "") -> str:
     return digest.hexdigest()
 
 
+@cache
 def method_files(method: str) -> list[Path]:
     """A method's own file, and those of other methods that it imports, directly or through them."""
     files = [PACKAGE / METHOD.format(method=method)]
