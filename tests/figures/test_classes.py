@@ -90,3 +90,17 @@ def test_arrays_of_another_shape_are_named(sources: dict[str, Sources]) -> None:
     shown = sources["aae-figure-9"].experiments()[0]
     with pytest.raises(AebayesError, match="array 'heads' is of shape"):
         shown.arrays("heads", X=7)
+
+
+def test_members_beyond_the_test_images_are_refused(sources: dict[str, Sources], monkeypatch):
+    arrays = Shown.arrays
+
+    def beyond(shown: Shown, *names: str, **sizes: int) -> list[np.ndarray]:
+        return [
+            each + 9 * (name == "members")
+            for name, each in zip(names, arrays(shown, *names, **sizes), strict=True)
+        ]
+
+    monkeypatch.setattr(Shown, "arrays", beyond)
+    with pytest.raises(AebayesError, match="members names more than 4 test images"):
+        draw_clusters(sources["aae-figure-9"])

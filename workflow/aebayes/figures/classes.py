@@ -12,6 +12,7 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from aebayes.errors import AebayesError
+from aebayes.figures.groups import label_outer
 from aebayes.figures.images import as_images, frame_column, show_grid
 from aebayes.figures.planes import show_classes, show_codes
 from aebayes.figures.sources import Shown, Sources
@@ -42,6 +43,11 @@ def draw_clusters(sources: Sources) -> Figure:
         dataset = sources.dataset(shown.dataset)
         heads, members = shown.arrays("heads", "members", X=dataset.pixels)
         images, _ = dataset.split("test")
+        if not (members < len(images)).all():
+            raise AebayesError(
+                f"{shown.folder / 'arrays.npz'}: members names more than {len(images)} test images",
+                shown.again,
+            )
         grid = with_heads(heads, members, images.reshape(len(images), -1) / dataset.scale)
         show_grid(axes, as_images(grid, dataset), 1 + members.shape[1])
         axes.set_title(shown.label, color=method_colour(shown.method))
@@ -64,7 +70,7 @@ def draw_embeddings(sources: Sources) -> Figure:
     experiments = sources.experiments()
     rows = math.ceil(len(experiments) / 2)
     panel = COLUMN / 2 - 0.1
-    figure = new_figure(rows * (panel + 0.22) + 0.5)
+    figure = new_figure(rows * (panel + 0.22) + 0.62)
     top, bottom = parts(figure, [rows * (panel + 0.2), 0.24])
     note(figure, "crosses: cluster heads")
     panels = list(panels_of(top, rows, 2).flat)
@@ -76,8 +82,7 @@ def draw_embeddings(sources: Sources) -> Figure:
         show_heads(axes, heads)
         axes.set_title(shown.label, color=method_colour(shown.method))
         named |= dict.fromkeys(np.unique(classes).tolist())
-    for axes in panels[len(experiments) :]:
-        axes.remove()
+    label_outer(panels, len(experiments), 2, "$(Wy + z)_1$", "$(Wy + z)_2$")
     show_classes(panels_of(bottom, 1, 1)[0, 0], sorted(named))
     return figure
 

@@ -182,6 +182,24 @@ class ClassAndStyleEncoder(nn.Module):
         return torch.cat([logits.softmax(-1), style], -1)
 
 
+class Classifier(nn.Module):
+    """q(y|x) alone, a softmax over classes: no code, and nothing is decoded from it."""
+
+    def __init__(self, replicas: int, inputs: int, settings: dict):
+        super().__init__()
+        self.classes = settings["classes"]
+        self.network = MLP(
+            replicas,
+            [inputs, *settings["hidden"], self.classes],
+            settings["activation"],
+            settings.get("batch_norm", False),
+        )
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Of q(y|x): (R, B, X) -> (R, B, C)."""
+        return self.network(x).float()
+
+
 class ClassThenStyleEncoder(nn.Module):
     """q(y|x), a softmax over classes, and q(z|x, y), a diagonal Gaussian.
 
@@ -199,12 +217,7 @@ class ClassThenStyleEncoder(nn.Module):
         first, *hidden = settings["hidden"]
         self.classes, self.noise = settings["classes"], latent
         self.activation = ACTIVATIONS[settings["activation"]]
-        self.classifier = MLP(
-            replicas,
-            [inputs, *settings["hidden"], self.classes],
-            settings["activation"],
-            settings.get("batch_norm", False),
-        )
+        self.classifier = Classifier(replicas, inputs, settings)
         # The first layer on (x, y), in two parts: an image's is computed once for all classes.
         self.of_image = Linear(replicas, inputs, first)
         self.of_class = Linear(replicas, self.classes, first)
@@ -212,7 +225,7 @@ class ClassThenStyleEncoder(nn.Module):
 
     def logits(self, x: Tensor) -> Tensor:
         """Of q(y|x): (R, B, X) -> (R, B, C)."""
-        return self.classifier(x).float()
+        return self.classifier.logits(x)
 
     def posterior(self, x: Tensor, y: Tensor) -> DiagonalNormal:
         """q(z|x, y): (R, B, X), one-hot (R, ..., B, C) -> moments (R, ..., B, Z)."""
@@ -223,24 +236,6 @@ class ClassThenStyleEncoder(nn.Module):
         """A code with the likeliest class: (R, B, X), (R, B, Z) -> (R, B, C + Z)."""
         y = one_hot(self.logits(x).argmax(-1), self.classes).float()
         return torch.cat([y, self.posterior(x, y).transform(noise)[0]], -1)
-
-
-class Classifier(nn.Module):
-    """q(y|x) alone, a softmax over classes: no code, and nothing is decoded from it."""
-
-    def __init__(self, replicas: int, inputs: int, settings: dict):
-        super().__init__()
-        self.classes = settings["classes"]
-        self.network = MLP(
-            replicas,
-            [inputs, *settings["hidden"], self.classes],
-            settings["activation"],
-            settings.get("batch_norm", False),
-        )
-
-    def logits(self, x: Tensor) -> Tensor:
-        """Of q(y|x): (R, B, X) -> (R, B, C)."""
-        return self.network(x).float()
 
 
 ENCODERS = {

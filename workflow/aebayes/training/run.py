@@ -215,14 +215,13 @@ def check_classes(experiment: dict, dataset: Dataset) -> None:
             "take a dataset whose images are labelled",
         )
     told = {"model.decoder.classes": model.get("decoder", {}).get("classes", classes)}
-    if "labelled" not in experiment["objective"]:
-        pass
-    elif "classes" in model["encoder"]:
-        told["model.encoder.classes"] = model["encoder"]["classes"]
-    else:
-        categorical = model["prior"]["kind"] == "categorical"
-        key = "model.latent" if categorical else "model.prior.classes"
-        told[key] = model["latent"] if categorical else model["prior"]["classes"]
+    if "labelled" in experiment["objective"]:
+        if "classes" in model["encoder"]:
+            told["model.encoder.classes"] = model["encoder"]["classes"]
+        elif model["prior"]["kind"] == "categorical":
+            told["model.latent"] = model["latent"]
+        else:
+            told["model.prior.classes"] = model["prior"]["classes"]
     for key, count in told.items():
         if count != classes:
             raise AebayesError(
