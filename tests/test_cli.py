@@ -123,6 +123,25 @@ def test_time_limit_has_an_exit_status_of_its_own_and_the_next_start_ends_the_ru
     assert not list((here / "results/tiny/resume").iterdir())
 
 
+def modules_imported_by(words: tuple[str, ...], folder: Path) -> set[str]:
+    """Names of the modules that a command leaves imported in a process of its own."""
+    code = (
+        "import sys\nfrom aebayes.cli import main\n"
+        f"main({list(words)!r}, standalone_mode=False)\n"
+        "print('\\n', *sys.modules)"
+    )
+    library = Path(__file__).resolve().parents[1] / "workflow"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(library)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines()[-1].split())
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -134,17 +153,12 @@ def test_time_limit_has_an_exit_status_of_its_own_and_the_next_start_ends_the_ru
     ids=lambda words: words[0],
 )
 def test_light_steps_do_not_import_torch(by_hand, words):
-    code = (
-        "import sys\nfrom aebayes.cli import main\n"
-        f"main({list(words)!r}, standalone_mode=False)\n"
-        "sys.exit('torch' in sys.modules or 'torchvision' in sys.modules)"
-    )
-    library = Path(__file__).resolve().parents[1] / "workflow"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=by_hand,
-        env=os.environ | {"PYTHONPATH": str(library)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
+    assert not {"torch", "torchvision"} & modules_imported_by(words, by_hand)
+
+
+@pytest.mark.parametrize("step", ["train", "evaluate"])
+def test_what_is_not_compiled_does_not_import_the_compiler(by_hand, step):
+    """It takes as long to import as torch itself."""
+    modules = modules_imported_by((step, "avb-four-points", "--study", "tiny.yaml"), by_hand)
+    assert "torch" in modules
+    assert not {"torch._dynamo", "torch._inductor"} & modules

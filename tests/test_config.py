@@ -223,6 +223,15 @@ def test_key_given_twice_is_refused_with_its_line(tmp_path):
         load_study(str(file))
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "{a: " * 100_000, "- " * 10_000])
+def test_deep_nesting_is_refused(tmp_path, text):
+    """Composed, it would overflow the stack and end the process."""
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(AebayesError, match="nested deeper than 100 levels"):
+        load_study(str(file))
+
+
 def test_merged_keys_may_be_overridden(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: {<<: *b}\n")

@@ -35,5 +35,7 @@ def compiled(function: Callable, wanted: bool, capture: bool = False) -> Callabl
         return function
     # It warns that a machine without a GPU has none.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    if torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(True)  # tells the compiler too
     capture = capture and torch.cuda.is_available()
     return torch.compile(function, dynamic=False, mode="reduce-overhead" if capture else None)

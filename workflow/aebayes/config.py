@@ -13,6 +13,7 @@ from aebayes.errors import AebayesError
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "config" / "schema"
+DEEPEST_NESTING = 100
 STUDIES = ROOT / "config" / "studies"
 PUBLISHED = ROOT / "config" / "published.yaml"
 README = "config/README.md documents every key and what it takes"
@@ -152,20 +153,45 @@ def load_config(config: dict, path: Path) -> Study:
     return load_study(config["study"])
 
 
-class UniqueKeyLoader(yaml.SafeLoader):
+class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """PyYAML's safe loader; where that lets the last of two equal keys win, this one refuses."""
 
-    def compose_mapping_node(self, anchor: str | None) -> yaml.MappingNode:
-        """Compose a mapping as it is written, before `<<` merges other keys into it."""
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                if (key.tag, key.value) in seen:
-                    problem = f"the key {shown(key.value)} is given twice"
-                    raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
-                seen.add((key.tag, key.value))
-        return node
+    def get_single_node(self) -> yaml.Node | None:
+        """Compose the document as it is written, before `<<` merges other keys into a mapping."""
+        root = super().get_single_node()
+        waiting, seen = [root], set()
+        while waiting:
+            node = waiting.pop()
+            if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.MappingNode):
+                refuse_repeated_keys(node)
+                waiting.extend(value for _, value in node.value)
+            else:
+                waiting.extend(node.value)
+        return root
+
+
+def refuse_repeated_keys(node: yaml.MappingNode) -> None:
+    """Raise a `yaml.composer.ComposerError` if a key stands twice in a mapping."""
+    seen = set()
+    for key, _ in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            if (key.tag, key.value) in seen:
+                problem = f"the key {shown(key.value)} is given twice"
+                raise yaml.composer.ComposerError(None, None, problem, key.start_mark)
+            seen.add((key.tag, key.value))
+
+
+def refuse_deep_nesting(text: str) -> None:
+    """Raise a `yaml.YAMLError` for nesting so deep that composing it would overflow the stack."""
+    depth = 0
+    for event in yaml.parse(text, UniqueKeyLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST_NESTING:
+            raise yaml.YAMLError(f"it is nested deeper than {DEEPEST_NESTING} levels")
 
 
 def read_yaml(path: Path) -> object:
@@ -183,6 +209,7 @@ def read_yaml(path: Path) -> object:
             f"name a study ({known}) or the path of a YAML file",
         ) from problem
     try:
+        refuse_deep_nesting(text)
         return yaml.load(text, UniqueKeyLoader)
     except yaml.MarkedYAMLError as problem:
         line = problem.problem_mark.line + 1

@@ -22,7 +22,8 @@ def use_device(name: str, threads: int) -> torch.device:
         raise AebayesError("device is cuda, but torch sees no GPU", "set device: cpu, or auto")
     torch.set_num_threads(threads)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only so
-    torch.use_deterministic_algorithms(True)
+    # use_deterministic_algorithms would say the same, and import the compiler: a second a process.
+    torch.set_deterministic_debug_mode("error")
     # Else every buffer is filled twice; nothing here reads one before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False
     return torch.device(name)

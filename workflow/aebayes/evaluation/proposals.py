@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from aebayes.adam import Adam
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.normal import LOG_2PI
 from aebayes.streams import Streams
@@ -126,7 +127,7 @@ def starting_proposal(
 def posterior_mode(x: Tensor, start: Tensor, log_joint: LogJoint) -> Tensor:
     """A local maximum of log p(x, z) over z, climbed by Adam from `start`: (R, B, Z)."""
     z = start.detach().clone().requires_grad_()
-    optimiser = torch.optim.Adam([z], lr=MODE_LEARNING_RATE, betas=(0.8, 0.95))
+    optimiser = Adam([z], lr=MODE_LEARNING_RATE, betas=(0.8, 0.95))
     with torch.enable_grad():
         for step in range(MODE_STEPS):
             # To nothing, with a short memory: a narrow peak is overstepped by a step its own size,

@@ -16,7 +16,7 @@ from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
 from aebayes.training.history import History
-from aebayes.training.optimisers import learning_rate, make_optimiser, runs_at
+from aebayes.training.optimisers import Optimiser, learning_rate, make_optimiser, runs_at
 from aebayes.training.progress import Progress
 from aebayes.training.state import load_optimiser_state, optimiser_state
 
@@ -101,10 +101,9 @@ class Trainer:
         self.resume = resume
         self.fingerprint = fingerprint
         self.phases = method.phases()
+        self.captured = self.settings["compile"] and streams.device.type == "cuda"
         self.losses = {
-            phase.name: compiled(
-                phase.loss, self.settings["compile"], streams.device.type == "cuda"
-            )
+            phase.name: compiled(phase.loss, self.settings["compile"], self.captured)
             for phase in self.phases
         }
         self.optimisers = [
@@ -197,7 +196,7 @@ class Trainer:
                 losses = self.descend(phase, optimiser, batches[repeat])
             self.history.record(number, losses)
 
-    def descend(self, phase: Phase, optimiser: torch.optim.Optimizer, batch: Batch) -> torch.Tensor:
+    def descend(self, phase: Phase, optimiser: Optimiser, batch: Batch) -> torch.Tensor:
         """One step of one phase on a minibatch; its losses, (R,)."""
         parameters = phase.parameters()
         if len(self.phases) > 1:  # else a compiled loss would compute the others' gradients, too
@@ -207,7 +206,8 @@ class Trainer:
         draws = phase.draw(batch, self.streams)
         bfloat16 = self.settings["precision"] == "bfloat16"
         autocast = torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16)
-        torch.compiler.cudagraph_mark_step_begin()  # the last step's losses and gradients are used
+        if self.captured:  # the last step's losses and gradients are used
+            torch.compiler.cudagraph_mark_step_begin()
         with autocast:
             losses = self.losses[phase.name](batch.x, *draws)
         gradients = torch.autograd.grad(losses.sum(), parameters)

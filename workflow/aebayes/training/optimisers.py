@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import nn
 
+from aebayes.adam import Adam
 from aebayes.training.soap import SOAP
 
 Schedule = Callable[[float], float]
+Optimiser = torch.optim.Optimizer | Adam
 WHOLE = (0, 1)  # the span of a phase that runs all the time
 
 
@@ -49,7 +51,7 @@ SCHEDULES: dict[str, Schedule] = {
 
 def make_optimiser(
     parameters: list[nn.Parameter], settings: dict, compile: bool = False
-) -> torch.optim.Optimizer:
+) -> Optimiser:
     """The optimiser that a phase's settings name; in none of them do replicas mix.
 
     Args:
@@ -64,12 +66,11 @@ def make_optimiser(
             compile=compile,
         )
     if settings["optimiser"] == "adam":
-        return torch.optim.Adam(
+        return Adam(
             parameters,
             lr=settings["learning_rate"],
             betas=tuple(settings["betas"]),
             eps=settings["epsilon"],
-            fused=True,
         )
     return torch.optim.SGD(
         parameters, lr=settings["learning_rate"], momentum=settings["momentum"], fused=True

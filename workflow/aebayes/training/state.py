@@ -1,12 +1,12 @@
 """An optimiser's state as named tensors, and back."""
 
-import torch
 from torch import Tensor
 
 from aebayes.tensors import part_of
+from aebayes.training.optimisers import Optimiser
 
 
-def optimiser_state(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+def optimiser_state(optimiser: Optimiser, prefix: str) -> dict[str, Tensor]:
     """An optimiser's tensors, named by parameter number: `prefix.3.exp_avg`."""
     return {
         f"{prefix}.{number}.{key}": value
@@ -16,9 +16,7 @@ def optimiser_state(optimiser: torch.optim.Optimizer, prefix: str) -> dict[str, 
     }
 
 
-def load_optimiser_state(
-    optimiser: torch.optim.Optimizer, prefix: str, tensors: dict[str, Tensor]
-) -> None:
+def load_optimiser_state(optimiser: Optimiser, prefix: str, tensors: dict[str, Tensor]) -> None:
     """The inverse of `optimiser_state`."""
     entries: dict[int, dict[str, Tensor]] = {}
     for name, tensor in part_of(tensors, prefix).items():
