@@ -51,6 +51,10 @@ def without(path: str) -> dict:
     return content
 
 
+FILTERS = [{"channels": 4, "stride": 2}]
+SCORED = {"evaluation": {"kind": "sampled", "importance_samples": 5}}
+
+
 @pytest.mark.parametrize("name", STUDIES)
 def test_shipped_studies_are_valid_and_their_tables_and_figures_known(name):
     study = load_study(name)
@@ -676,6 +680,27 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             "training.phases.heads: it takes model.decoder.heads_apart",
         ),
         ("categorical_aae", {"model.encoder.hidden": []}, "model.encoder.hidden: batch norm takes"),
+        (
+            "vae",
+            {"model.encoder.convolutions": FILTERS} | SCORED,
+            "model.encoder.kernel: missing; convo",
+        ),
+        (
+            "vae",
+            {"model.decoder.convolutions": FILTERS} | SCORED,
+            "model.decoder.kernel: missing; convo",
+        ),
+        ("vae", {"model.decoder.kernel": 3}, "model.decoder.kernel: it takes convolutions"),
+        (
+            "vae",
+            {"model.encoder.convolutions": FILTERS, "model.encoder.kernel": 4},
+            "model.encoder.kernel: takes an odd integer from 1 to 31",
+        ),
+        (
+            "m2",
+            {"model.encoder.convolutions": FILTERS, "model.encoder.kernel": 3},
+            "model.encoder.convolutions: this encoder is a perceptron",
+        ),
         ("m2", {"objective.alpha": None}, "objective.alpha: missing"),
         ("m2", {"adversary": tiny.LAYERS}, "adversary: M2 has none"),
         ("m2", {"model.encoder.hidden": []}, "model.encoder.hidden: class_then_style takes a lay"),

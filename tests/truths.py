@@ -31,7 +31,7 @@ def linear_gaussian(kind: str = "gaussian", replicas: int = 2, latent: int = 2) 
     A Gaussian encoder has the posterior's mean, and deviations a fifth larger than its own; any
     other kind is left as it was initialised.
     """
-    model = AutoEncoder(settings(kind, latent), 4, replicas)
+    model = AutoEncoder(settings(kind, latent), (4,), replicas)
     initialise(model, "glorot_uniform", Streams(7, range(replicas), "initialisation"))
     with torch.no_grad():
         model.decoder.layers[-1].bias.fill_(0.3)
@@ -56,7 +56,7 @@ def two_layers_apart(coupling: float = 0.0, replicas: int = 2) -> AutoEncoder:
             "encoder": {"kind": "two_layer", **affine, "second": affine},
             "prior": affine,
         },
-        4,
+        (4,),
         replicas,
     )
     model.encoder.first.load_state_dict(below.encoder.state_dict())

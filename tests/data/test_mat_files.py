@@ -4,11 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
+from aebayes.config import load_study
 from aebayes.data import svhn, tfd
+from aebayes.data.dataset import Dataset
 from aebayes.data.fetch import fetch
 from aebayes.errors import AebayesError
+from aebayes.runs import with_steps
+from aebayes.training.loop import Interruptions
+from aebayes.training.run import make_trainer
 
 GENERATOR = np.random.default_rng(0)
 STREETS = GENERATOR.integers(0, 256, (60, 3, 32, 32), dtype=np.uint8)
@@ -92,3 +98,22 @@ def test_a_users_own_file_is_taken_by_its_form_and_nothing_else_is(tmp_path):
     path.write_bytes(b"<html>")
     with pytest.raises(AebayesError, match="no whole MATLAB file"):
         fetch("tfd", tmp_path / "other", [str(tmp_path / "mirror")])
+
+
+@pytest.mark.parametrize("name", ["aae-1000-labels-svhn", "nn-1000-labels-svhn"])
+def test_the_paper_studys_convolutional_nets_train_on_such_a_file(name, tmp_path):
+    """As configured, but for fewer images and uncompiled; every tensor moves."""
+    file = svhn.read_file(street_file(tmp_path / "train_32x32.mat"))
+    splits = svhn.split(file, file, 10)
+    dataset = Dataset("svhn", svhn.RECIPE.shape, 255, 10, "0" * 64, splits)
+    experiment = with_steps(load_study("paper").experiment(name), 50)
+    experiment["objective"] = experiment["objective"] | {"labelled": 20}
+    experiment["training"] |= {"batch": 8, "steps": 2, "log_every": 1, "compile": False}
+    resume = tmp_path / "resume"
+    trainer = make_trainer(experiment, dataset, [0], torch.device("cpu"), resume, "none")
+    before = {key: value.clone() for key, value in trainer.method.state_dict().items()}
+    trainer.run(Interruptions())
+    after = trainer.method.state_dict()
+    assert all(not torch.equal(before[key], after[key]) for key in before)
+    means = torch.stack(trainer.history.means)  # (steps, phases and the error, R)
+    assert means.isfinite().all() and (means[:, -1] >= 0).all() and (means[:, -1] <= 100).all()

@@ -71,7 +71,7 @@ def model_with_codes_of(sd: float) -> AutoEncoder:
             "decoder": layers,
             "likelihood": "bernoulli",
         },
-        3,
+        (3,),
         2,
     )
     with torch.no_grad():

@@ -20,7 +20,7 @@ def known(layers):
         "encoder": {"kind": "two_layer", **AFFINE, "second": AFFINE},
         "prior": AFFINE,
     }
-    model = AutoEncoder(settings("gaussian", 4) | (two if layers == 2 else {}), 5, 2)
+    model = AutoEncoder(settings("gaussian", 4) | (two if layers == 2 else {}), (5,), 2)
     initialise(model, "glorot_uniform", Streams(3, REPLICAS, "initialisation"))
     used = [torch.tensor(USED[layer + 1]).bool() for layer in range(layers)]
     first = model.encoder.first if layers == 2 else model.encoder

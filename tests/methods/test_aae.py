@@ -22,7 +22,7 @@ def test_phases_are_the_papers_and_update_what_they_say():
         "adversary": {"hidden": [4], "activation": "relu"},
         "objective": {"generator_loss": "non_saturating"},
     }
-    method = AAE(experiment, 4, 1)
+    method = AAE(experiment, (4,), 1)
     phases = {phase.name: set(map(id, phase.parameters())) for phase in method.phases()}
     assert list(phases) == ["reconstruction", "discriminator", "generator"]
     assert phases["generator"] < phases["reconstruction"]
@@ -36,7 +36,7 @@ def test_true_log_ratio_is_stationary_for_the_discriminator(monkeypatch):
         "adversary": {"hidden": [], "activation": "relu"},
         "objective": {"generator_loss": "kl"},
     }
-    method = AAE(experiment, 4, 1)
+    method = AAE(experiment, (4,), 1)
     method.model.encoder.noise = 1
     monkeypatch.setattr(method.model.encoder, "forward", lambda x, noise: 1 + noise)
     discriminator = method.phases()[1]
@@ -72,7 +72,7 @@ def informed(kind: str = "petals") -> AAE:
         "adversary": {"hidden": [], "activation": "relu"},
         "objective": {"generator_loss": "non_saturating", "labelled": 2},
     }
-    return AAE(experiment, 4, 2)
+    return AAE(experiment, (4,), 2)
 
 
 @pytest.mark.parametrize("kind", ["petals", "swiss_roll"])
@@ -132,7 +132,7 @@ def told(**objective: object) -> AAE:
         "decoder": {"hidden": [], "activation": "relu", "classes": 3},
         "likelihood": "bernoulli",
     }
-    return AAE(experiment, 4, 2)
+    return AAE(experiment, (4,), 2)
 
 
 def test_discriminator_may_be_told_what_the_decoder_is_and_then_rewards_no_class_in_the_code():

@@ -30,7 +30,7 @@ def test_discriminator_recovers_log_density_ratio(monkeypatch):
         "model": settings("noise", 1),
         "adversary": {"hidden": [32, 32], "activation": "elu", "features": 16},
     }
-    method = AVB(experiment, 1, 1)
+    method = AVB(experiment, (1,), 1)
     torch.manual_seed(0)
     for parameter in method.adversary.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
@@ -74,7 +74,7 @@ def test_bound_phase_leaves_the_adversary_alone_and_the_other_way_round():
         "model": settings("noise", 1),
         "adversary": {"hidden": [4], "activation": "relu", "features": 4},
     }
-    method = AVB(experiment, 1, 1)
+    method = AVB(experiment, (1,), 1)
     bound, adversary = (
         {id(parameter) for parameter in phase.parameters()} for phase in method.phases()
     )
@@ -100,7 +100,7 @@ def linear_gaussian_avb(adversary=None):
         "model": settings("gaussian", 2),
         "adversary": {"hidden": [4], "activation": "tanh", "features": 4},
     }
-    method = AVB(experiment, 4, 2)
+    method = AVB(experiment, (4,), 2)
     method.model = linear_gaussian()
     method.adversary = adversary or LogRatio(method.model.encoder)
     return method

@@ -62,7 +62,7 @@ def test_without_labels_there_is_no_classification_phase():
     method = method_of("categorical_aae")
     experiment = tiny.experiment("categorical_aae", "digits")
     del experiment["objective"]["labelled"]
-    clusters = CategoricalAAE(experiment, 16, 1)
+    clusters = CategoricalAAE(experiment, (16,), 1)
     assert [phase.name for phase in method.phases()] == list(PHASES)[:4]
     assert [phase.name for phase in clusters.phases()] == list(PHASES)[:3]
     assert not clusters.takes_labelled
@@ -118,7 +118,7 @@ def discrete(objective: dict | None = None) -> M2:
         },
         "objective": {"alpha": 0.0} | (objective or {}),
     }
-    method = M2(experiment, 4, 2)
+    method = M2(experiment, (4,), 2)
     with torch.no_grad():
         generator = torch.Generator().manual_seed(2)
         weight = method.model.decoder.layers[0].weight

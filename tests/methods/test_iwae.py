@@ -16,7 +16,7 @@ def iwae(model=None, **objective):
         "model": settings("gaussian", 2),
         "objective": {"samples": K, "weighting": "importance", "gradient": "standard"} | objective,
     }
-    method = IWAE(experiment, 4, 2)
+    method = IWAE(experiment, (4,), 2)
     method.model = model or linear_gaussian()
     return method
 

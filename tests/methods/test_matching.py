@@ -68,7 +68,7 @@ def test_optimal_discriminators_slope_vanishes_at_the_true_log_ratio(monkeypatch
     """Data N(1, 1) against a generator's N(0, 1): log p(x) − log g(x) = x − ½."""
     experiment = tiny.experiment("gan")
     experiment["adversary"] = {"hidden": [], "activation": "tanh"}
-    method = GAN(experiment, 1, 1)
+    method = GAN(experiment, (1,), 1)
     monkeypatch.setattr(method.model, "decode", lambda z: z[..., :1])
     layer = method.adversary.layers[-1]
     gradients = []

@@ -12,7 +12,7 @@ def vae(kl, samples):
         "model": settings("gaussian", 2),
         "objective": {"kl": kl, "samples": samples},
     }
-    method = VAE(experiment, 4, 2)
+    method = VAE(experiment, (4,), 2)
     method.model = linear_gaussian()
     return method
 

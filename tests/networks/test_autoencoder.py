@@ -9,7 +9,7 @@ MEAN = torch.tensor([0.05, 0.3, 0.5, 0.9])
 
 
 def bernoulli_model():
-    model = AutoEncoder(settings("gaussian", 2, [5], likelihood="bernoulli"), 4, 3)
+    model = AutoEncoder(settings("gaussian", 2, [5], likelihood="bernoulli"), (4,), 3)
     initialise(model, "glorot_uniform", Streams(0, range(3), "initialisation"))
     return model
 
@@ -37,7 +37,7 @@ def test_centring_changes_the_output_bias_alone_and_keeps_extreme_pixels_finite(
 def test_bent_gaussian_means_lie_in_the_unit_interval_and_are_what_the_density_is_around():
     bent = settings("gaussian", 2, [5], likelihood="gaussian", likelihood_sd=0.5)
     bent["decoder"]["output"] = "sigmoid"
-    model = AutoEncoder(bent, 4, 3)
+    model = AutoEncoder(bent, (4,), 3)
     initialise(model, "glorot_uniform", Streams(0, range(3), "initialisation"))
     z = 3 * torch.randn(3, 7, 2)
     mean = model.decode(z)

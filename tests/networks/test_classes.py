@@ -69,7 +69,7 @@ def with_classes(**decoder: object) -> AutoEncoder:
             "encoder": CLASSES | {"kind": "class_and_style"},
             "decoder": {"hidden": [], "activation": "tanh"} | decoder,
         },
-        4,
+        (4,),
         2,
     )
     initialise(model, "glorot_uniform", Streams(1, REPLICAS, "initialisation"))
@@ -115,7 +115,7 @@ def test_heads_in_one_place_have_a_finite_gradient():
 
 
 def test_style_depends_on_image_and_class_as_one_affine_layer_of_both_would():
-    encoder = ClassThenStyleEncoder(2, 4, 2, CLASSES)
+    encoder = ClassThenStyleEncoder(2, (4,), 2, CLASSES)
     initialise(encoder, "glorot_uniform", Streams(1, REPLICAS, "initialisation"))
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(2, 5, 4, generator=generator)

@@ -110,7 +110,7 @@ def load_checkpoint(
         )
     if about["dataset_sha256"] != dataset.sha256:
         raise AebayesError(f"{path} was trained on other bytes of {dataset.name}", again)
-    method = make_method(expected, torch.zeros(dataset.pixels), about["replicas"], device)
+    method = make_method(expected, torch.zeros(dataset.shape), about["replicas"], device)
     try:
         method.load_state_dict(tensors)
     except RuntimeError as problem:

@@ -21,6 +21,7 @@ from torch.nn.functional import one_hot, softplus
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.adversaries import CodeAdversary
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
 # Each is minimised over the encoder; t is the discriminator's logit for "this is a code".
@@ -34,9 +35,9 @@ GENERATOR_LOSSES = {
 class AAE(Method):
     """Encoder, decoder, and the discriminator D(z) = σ(T(z))."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.informed = "labelled" in experiment["objective"]
         # How many classes the discriminator tells apart, the unknown one among them.
         self.told_classes = 0

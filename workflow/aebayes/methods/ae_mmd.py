@@ -11,14 +11,15 @@ from torch import Tensor
 from aebayes.kernels import mmd_squared
 from aebayes.methods.base import Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 
 
 class MMDAutoEncoder(Method):
     """Encoder and decoder; nobody is trained against them."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.widths = experiment["objective"]["widths"]
 
     def phases(self) -> list[Phase]:

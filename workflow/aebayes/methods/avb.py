@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 from aebayes.methods.base import Method, Phase
 from aebayes.networks.adversaries import JointAdversary
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 
 
 class AVB(Method):
@@ -20,14 +21,14 @@ class AVB(Method):
 
     estimates_log_ratio = True
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
-        self.adversary = self.make_adversary(experiment, inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
+        self.adversary = self.make_adversary(experiment, shape, replicas)
 
-    def make_adversary(self, experiment: dict, inputs: int, replicas: int) -> nn.Module:
+    def make_adversary(self, experiment: dict, shape: Shape, replicas: int) -> nn.Module:
         """T(x, z)."""
-        return JointAdversary(replicas, inputs, self.model.latent, experiment["adversary"])
+        return JointAdversary(replicas, shape, self.model.latent, experiment["adversary"])
 
     def phases(self) -> list[Phase]:
         return [

@@ -8,6 +8,7 @@ in separate phases, each with its own optimiser.
 
 from aebayes.methods.avb import AVB
 from aebayes.networks.adversaries import CodeAdversary
+from aebayes.networks.convolutions import Shape
 
 
 class RestrictedAVB(AVB):
@@ -15,6 +16,6 @@ class RestrictedAVB(AVB):
 
     estimates_log_ratio = False
 
-    def make_adversary(self, experiment: dict, inputs: int, replicas: int) -> CodeAdversary:
+    def make_adversary(self, experiment: dict, shape: Shape, replicas: int) -> CodeAdversary:
         """T(z), which ignores x."""
         return CodeAdversary(replicas, self.model.latent, experiment["adversary"])

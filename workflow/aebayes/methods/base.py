@@ -60,7 +60,7 @@ class Phase:
 class Method(nn.Module):
     """A training algorithm: its networks, and its phases in the order of the paper's algorithm.
 
-    A method is made from its experiment's settings, the number of pixels and of replicas.
+    A method is made from its experiment's settings, the images' shape and the number of replicas.
     `model` is what evaluation sees; further networks (an adversary) are the method's own.
     `estimates_log_ratio` says that `adversary(x, z)` estimates log q(z|x) − log p(z), and
     `takes_labelled` that its phases want minibatches of labelled images beside the others.

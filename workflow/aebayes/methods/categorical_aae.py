@@ -19,15 +19,16 @@ from aebayes.methods.base import Batch, Phase
 from aebayes.methods.classes import ClassMethod
 from aebayes.networks.adversaries import CodeAdversary
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
 
 class CategoricalAAE(ClassMethod):
     """Encoder of class and style, decoder, and the discriminators of both."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         objective, adversary = experiment["objective"], experiment["adversary"]
         prior = self.model.prior
         self.adversary_y = CodeAdversary(replicas, prior.classes, adversary)

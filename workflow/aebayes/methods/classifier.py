@@ -7,23 +7,24 @@ from torch import nn
 
 from aebayes.methods.base import Phase
 from aebayes.methods.classes import ClassMethod
+from aebayes.networks.convolutions import Shape
 from aebayes.networks.encoders import Classifier
 
 
 class SupervisedModel(nn.Module):
     """What evaluation sees of it: q(y|x) in the place of an encoder."""
 
-    def __init__(self, settings: dict, inputs: int, replicas: int):
+    def __init__(self, settings: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.encoder = Classifier(replicas, inputs, settings["encoder"])
+        self.encoder = Classifier(replicas, shape, settings["encoder"])
 
 
 class SupervisedClassifier(ClassMethod):
     """q(y|x)."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = SupervisedModel(experiment["model"], inputs, replicas)
+        self.model = SupervisedModel(experiment["model"], shape, replicas)
         self.input_noise = experiment["objective"].get("input_noise", 0.0)
 
     def phases(self) -> list[Phase]:

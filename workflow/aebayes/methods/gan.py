@@ -4,12 +4,15 @@ Two phases: the discriminator learns to tell images of the data from decoded dra
 then the generator, prior and decoder, learns to make it fail. There is no encoder.
 """
 
+from math import prod
+
 import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.networks.layers import MLP
 from aebayes.streams import Streams
 
@@ -23,11 +26,11 @@ GENERATOR_LOSSES = {
 class GAN(Method):
     """The generator G(z) = E[x|z], and the discriminator D(x) = σ(T(x))."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         adversary = experiment["adversary"]
-        sizes = [inputs, *adversary["hidden"], 1]
+        sizes = [prod(shape), *adversary["hidden"], 1]
         self.adversary = MLP(replicas, sizes, adversary["activation"])
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from aebayes.kernels import mmd_squared
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
 SMALLEST = 1e-8  # added under the root, whose slope at 0 is infinite
@@ -20,9 +21,9 @@ SMALLEST = 1e-8  # added under the root, whose slope at 0 is infinite
 class GMMN(Method):
     """Deterministic encoder, decoder, and a learned prior."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.widths = experiment["objective"]["widths"]
 
     def phases(self) -> list[Phase]:

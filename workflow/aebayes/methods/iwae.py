@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
 PARTS = 1 << 40  # that systematic resampling cuts the whole weight into
@@ -30,10 +31,10 @@ class IWAE(Method):
     drawn by their normalised weights w̃; 1 is the variant that the paper's section 3 names.
     """
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
         objective = experiment["objective"]
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.samples = objective["samples"]
         self.draws = objective.get("draws")
         self.doubly = objective.get("gradient") == "doubly_reparameterised"

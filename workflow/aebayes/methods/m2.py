@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 from aebayes.methods.base import Batch, Phase
 from aebayes.methods.classes import ClassMethod
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.networks.normal import kl_to_standard_normal
 from aebayes.streams import Streams
 
@@ -19,9 +20,9 @@ from aebayes.streams import Streams
 class M2(ClassMethod):
     """q(y|x), q(z|x, y) and p(x|y, z)."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.alpha = experiment["objective"]["alpha"]
 
     def phases(self) -> list[Phase]:

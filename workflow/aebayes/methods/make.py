@@ -15,12 +15,12 @@ def make_method(
 
     Args:
         experiment: a resolved experiment.
-        mean: the training images' mean intensity, (X,).
+        mean: the training images' mean intensity, in their shape (C, H, W), or flat.
         replicas: which replicas, by number; each is initialised from its own stream.
     """
-    method = METHODS[experiment["method"]](experiment, len(mean), len(replicas))
+    method = METHODS[experiment["method"]](experiment, tuple(mean.shape), len(replicas))
     streams = Streams(experiment["training"]["seed"], replicas, "initialisation")
     initialise(method, experiment["model"]["initialisation"], streams)
     if experiment["model"].get("output_bias") == "data_mean":
-        method.model.centre_outputs(mean)
+        method.model.centre_outputs(mean.flatten())
     return method.to(device)

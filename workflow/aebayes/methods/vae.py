@@ -8,6 +8,7 @@ from torch import Tensor
 
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.convolutions import Shape
 from aebayes.networks.normal import kl_to_standard_normal
 from aebayes.streams import Streams
 
@@ -15,9 +16,9 @@ from aebayes.streams import Streams
 class VAE(Method):
     """Gaussian encoder, decoder, and the bound between them."""
 
-    def __init__(self, experiment: dict, inputs: int, replicas: int):
+    def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
-        self.model = AutoEncoder(experiment["model"], inputs, replicas)
+        self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.samples = experiment["objective"]["samples"]
         self.loss = {"analytic": self.analytic_loss, "monte_carlo": self.monte_carlo_loss}[
             experiment["objective"]["kl"]

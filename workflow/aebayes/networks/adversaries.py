@@ -1,7 +1,10 @@
 """The discriminators, as logits."""
 
+from math import prod
+
 from torch import Tensor, nn
 
+from aebayes.networks.convolutions import Shape
 from aebayes.networks.layers import MLP
 from aebayes.networks.normal import beside
 
@@ -13,11 +16,11 @@ class JointAdversary(nn.Module):
     the last layers' biases let either net act alone.
     """
 
-    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         features, activation = settings["features"], settings["activation"]
         self.scale = features**-0.5
-        self.data_network = MLP(replicas, [inputs, *settings["hidden"], features], activation)
+        self.data_network = MLP(replicas, [prod(shape), *settings["hidden"], features], activation)
         self.code_network = MLP(replicas, [latent, *settings["hidden"], features], activation)
 
     def forward(self, x: Tensor, z: Tensor) -> Tensor:

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from aebayes.networks.convolutions import Shape, make_writer
 from aebayes.networks.encoders import ENCODERS
-from aebayes.networks.layers import MLP, Linear
+from aebayes.networks.layers import Linear
 from aebayes.networks.likelihoods import make_likelihood
 from aebayes.networks.normal import aligned, beside
 from aebayes.networks.priors import ClassAndStyle, make_prior
@@ -57,16 +58,16 @@ class AutoEncoder(nn.Module):
 
     Args:
         settings: an experiment's `model`.
-        inputs: X, the number of pixels.
+        shape: of an image: its channels, height and width, or X alone.
     """
 
-    def __init__(self, settings: dict, inputs: int, replicas: int):
+    def __init__(self, settings: dict, shape: Shape, replicas: int):
         super().__init__()
         latent, decoder = settings["latent"], settings["decoder"]
         self.encoder = None
         if "encoder" in settings:
             kind = ENCODERS[settings["encoder"]["kind"]]
-            self.encoder = kind(replicas, inputs, latent, settings["encoder"])
+            self.encoder = kind(replicas, shape, latent, settings["encoder"])
         if "classes" in settings.get("encoder", {}):
             self.prior = ClassAndStyle(settings["encoder"]["classes"], latent)
         else:
@@ -77,8 +78,7 @@ class AutoEncoder(nn.Module):
         if "heads_apart" in decoder:
             self.heads = ClusterHeads(replicas, self.prior, decoder["heads_apart"])
         read = latent if self.heads else self.layers[0] + self.classes
-        sizes = [read, *decoder["hidden"], inputs]
-        self.decoder = MLP(replicas, sizes, decoder["activation"])
+        self.decoder = make_writer(replicas, read, shape, decoder)
         self.likelihood = make_likelihood(settings)
 
     @property
@@ -135,5 +135,4 @@ class AutoEncoder(nn.Module):
     @torch.no_grad()
     def centre_outputs(self, mean: Tensor) -> None:
         """Set the last bias to the logit of the training mean (X,), as IWAE's code does."""
-        bias = self.decoder.layers[-1].bias
-        bias.copy_(torch.logit(mean.clamp(*MEAN_RANGE)).expand_as(bias))
+        self.decoder.centre(torch.logit(mean.clamp(*MEAN_RANGE)))

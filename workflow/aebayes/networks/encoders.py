@@ -5,11 +5,13 @@ Each is a map from images and noise to codes; those with a density have a `poste
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from aebayes.networks.convolutions import Shape, make_reader
 from aebayes.networks.layers import ACTIVATIONS, MLP, Linear
 from aebayes.networks.normal import DiagonalNormal, aligned
 
@@ -19,11 +21,10 @@ class GaussianEncoder(nn.Module):
 
     has_density = True
 
-    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         self.noise = latent
-        sizes = [inputs, *settings["hidden"], 2 * latent]
-        self.network = MLP(replicas, sizes, settings["activation"])
+        self.network = make_reader(replicas, shape, 2 * latent, settings)
 
     def moments(self, x: Tensor, hold: bool = False) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation: (R, ..., B, X) -> two of (R, ..., B, Z)."""
@@ -87,11 +88,11 @@ class TwoLayerEncoder(nn.Module):
 
     has_density = True
 
-    def __init__(self, replicas: int, inputs: int, latent: list[int], settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: list[int], settings: dict):
         super().__init__()
         z1, z2 = latent
-        self.first = GaussianEncoder(replicas, inputs, z1, settings)
-        self.second = GaussianEncoder(replicas, z1, z2, settings["second"])
+        self.first = GaussianEncoder(replicas, shape, z1, settings)
+        self.second = GaussianEncoder(replicas, (z1,), z2, settings["second"])
         self.noise = self.first.noise + self.second.noise
 
     def posterior(self, x: Tensor) -> TwoLayerPosterior:
@@ -111,10 +112,10 @@ class NoiseEncoder(nn.Module):
 
     has_density = False
 
-    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         self.noise = settings["noise"]
-        sizes = [inputs + self.noise, *settings["hidden"], latent]
+        sizes = [prod(shape) + self.noise, *settings["hidden"], latent]
         self.network = MLP(replicas, sizes, settings["activation"])
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
@@ -133,10 +134,10 @@ class DeterministicEncoder(nn.Module):
     has_density = False
     noise = 0
 
-    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         self.code = CODES[settings.get("code", "linear")]
-        self.network = MLP(replicas, [inputs, *settings["hidden"], latent], settings["activation"])
+        self.network = make_reader(replicas, shape, latent, settings)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """The code of each image: (R, B, X), (R, ..., B, 0) -> (R, ..., B, Z)."""
@@ -157,15 +158,10 @@ class ClassAndStyleEncoder(nn.Module):
     has_density = False
     noise = 0
 
-    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         self.classes = settings["classes"]
-        self.network = MLP(
-            replicas,
-            [inputs, *settings["hidden"], self.classes + latent],
-            settings["activation"],
-            settings.get("batch_norm", False),
-        )
+        self.network = make_reader(replicas, shape, self.classes + latent, settings)
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of q(y|x), and styles: (R, B, X) -> (R, B, C), (R, B, Z)."""
@@ -185,15 +181,10 @@ class ClassAndStyleEncoder(nn.Module):
 class Classifier(nn.Module):
     """q(y|x) alone, a softmax over classes: no code, and nothing is decoded from it."""
 
-    def __init__(self, replicas: int, inputs: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, settings: dict):
         super().__init__()
         self.classes = settings["classes"]
-        self.network = MLP(
-            replicas,
-            [inputs, *settings["hidden"], self.classes],
-            settings["activation"],
-            settings.get("batch_norm", False),
-        )
+        self.network = make_reader(replicas, shape, self.classes, settings)
 
     def logits(self, x: Tensor) -> Tensor:
         """Of q(y|x): (R, B, X) -> (R, B, C)."""
@@ -212,14 +203,14 @@ class ClassThenStyleEncoder(nn.Module):
 
     has_density = False  # of (y, z), of which the first is a class
 
-    def __init__(self, replicas: int, inputs: int, latent: int, settings: dict):
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         first, *hidden = settings["hidden"]
         self.classes, self.noise = settings["classes"], latent
         self.activation = ACTIVATIONS[settings["activation"]]
-        self.classifier = Classifier(replicas, inputs, settings)
+        self.classifier = Classifier(replicas, shape, settings)
         # The first layer on (x, y), in two parts: an image's is computed once for all classes.
-        self.of_image = Linear(replicas, inputs, first)
+        self.of_image = Linear(replicas, prod(shape), first)
         self.of_class = Linear(replicas, self.classes, first)
         self.network = MLP(replicas, [first, *hidden, 2 * latent], settings["activation"])
 

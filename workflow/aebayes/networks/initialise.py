@@ -5,19 +5,20 @@ import math
 import torch
 from torch import Tensor, nn
 
+from aebayes.networks.convolutions import Convolution
 from aebayes.networks.layers import Linear
 from aebayes.streams import Streams
 
 
-def glorot_uniform(streams: Streams, inputs: int, outputs: int) -> Tensor:
-    """U(−a, a) with a² = 6 / (inputs + outputs): (R, inputs, outputs). Glorot & Bengio 2010."""
-    bound = math.sqrt(6 / (inputs + outputs))
-    return (2 * streams.uniform(inputs, outputs) - 1) * bound
+def glorot_uniform(streams: Streams, fans: tuple[int, int], *shape: int) -> Tensor:
+    """U(−a, a) with a² = 6 / (inputs + outputs), the fans: (R, *shape). Glorot & Bengio 2010."""
+    bound = math.sqrt(6 / sum(fans))
+    return (2 * streams.uniform(*shape) - 1) * bound
 
 
-def normal_001(streams: Streams, inputs: int, outputs: int) -> Tensor:
-    """N(0, 0.01²): (R, inputs, outputs), as the AAE paper initialises."""
-    return 0.01 * streams.normal(inputs, outputs)
+def normal_001(streams: Streams, fans: tuple[int, int], *shape: int) -> Tensor:
+    """N(0, 0.01²): (R, *shape), as the AAE paper initialises."""
+    return 0.01 * streams.normal(*shape)
 
 
 INITIALISATIONS = {"glorot_uniform": glorot_uniform, "normal_001": normal_001}
@@ -25,9 +26,10 @@ INITIALISATIONS = {"glorot_uniform": glorot_uniform, "normal_001": normal_001}
 
 @torch.no_grad()
 def initialise(network: nn.Module, scheme: str, streams: Streams) -> None:
-    """Fill every affine layer of `network`, in the order of its definition; biases are zero."""
+    """Fill every affine layer and convolution, in the order of definition; biases are zero."""
     for layer in network.modules():
-        if isinstance(layer, Linear):
-            layer.weight.copy_(INITIALISATIONS[scheme](streams, *layer.weight.shape[1:]))
+        if isinstance(layer, Linear | Convolution):
+            weight = INITIALISATIONS[scheme](streams, layer.fans, *layer.weight.shape[1:])
+            layer.weight.copy_(weight)
             if layer.bias is not None:
                 layer.bias.zero_()

@@ -53,6 +53,7 @@ class Linear(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(replicas, inputs, outputs))
         self.bias = nn.Parameter(torch.zeros(replicas, 1, outputs)) if bias else None
+        self.fans = inputs, outputs
 
     def forward(self, x: Tensor, hold: bool = False) -> Tensor:
         """The map; with `hold`, a gradient goes through x alone."""
@@ -125,3 +126,9 @@ class MLP(nn.Module):
         for layer, norm in zip(self.layers[:-1], self.norms, strict=True):
             x = self.activation(norm(layer(x, hold)))
         return self.layers[-1](x, hold)
+
+    @torch.no_grad()
+    def centre(self, outputs: Tensor) -> None:
+        """Set the last biases to wanted outputs (X,)."""
+        bias = self.layers[-1].bias
+        bias.copy_(outputs.expand_as(bias))

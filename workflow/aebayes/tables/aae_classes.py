@@ -8,7 +8,7 @@ from aebayes.tables.table import Quantity, Quoted, Table
 
 NO_CLASSES = "the method has no q(y|x)"
 NO_CLUSTERS = "it has no clusters: its classes, if it has some, are learned from labels"
-NO_SVHN = "its convolutional nets are not in this project yet"
+NO_SVHN = "of the paper study, where the files of SVHN are at hand"
 
 OTHERS = {
     "100 labels": ("VAE (M1)+TSVM", "VAE (M1+M2)", "VAT", "CatGAN", "Ladder", "ADGM"),

@@ -177,7 +177,7 @@ def make_trainer(
         labels = hide_others(labels, known, dataset.classes)
         known = known.to(device)
     mean = x.double().mean(0).float().cpu() / dataset.scale
-    method = make_method(experiment, mean, replicas, device)
+    method = make_method(experiment, mean.view(dataset.shape), replicas, device)
     streams = Streams(settings["seed"], replicas, "training", device)
     binarise = experiment["binarisation"] == "dynamic"
     batches = Batches(

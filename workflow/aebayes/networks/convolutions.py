@@ -1,0 +1,179 @@
+"""Networks from images and to images: perceptrons, or with convolutions, of R replicas at once.
+
+Outside them images are flat, (R, ..., B, X). Inside, replicas are groups of channels, so that one
+convolution of groups computes all of them.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from math import prod
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, conv_transpose2d
+
+from aebayes.errors import AebayesError
+from aebayes.networks.layers import ACTIVATIONS, MLP, BatchNorm
+
+Shape = tuple[int, ...]  # of an image: channels, height, width; or its pixels alone
+
+
+class Convolution(nn.Module):
+    """R convolutions: (R, B, inputs, H, W) -> (R, B, outputs, H / stride, W / stride).
+
+    Transposed, it is the map from the smaller images to the larger: H · stride, W · stride.
+
+    Args:
+        kernel: the filters' side, odd; images are padded by half of it.
+    """
+
+    def __init__(
+        self,
+        replicas: int,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int,
+        bias: bool = True,
+        transposed: bool = False,
+    ):
+        super().__init__()
+        channels = (inputs, outputs) if transposed else (outputs, inputs)
+        self.weight = nn.Parameter(torch.zeros(replicas, *channels, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(replicas, outputs)) if bias else None
+        self.stride, self.transposed = stride, transposed
+        self.fans = inputs * kernel**2, outputs * kernel**2
+
+    def forward(self, x: Tensor, hold: bool = False) -> Tensor:
+        """The map; with `hold`, a gradient goes through x alone."""
+        weight, bias = self.weight, self.bias
+        if hold:
+            weight, bias = weight.detach(), None if bias is None else bias.detach()
+        replicas, kernel = weight.shape[0], weight.shape[-1]
+        settings = {
+            "bias": None if bias is None else bias.flatten(),
+            "stride": self.stride,
+            "padding": kernel // 2,
+            "groups": replicas,
+        }
+        groups = x.transpose(0, 1).flatten(1, 2)  # (B, R · inputs, H, W)
+        if self.transposed:
+            settings["output_padding"] = self.stride - 1
+            out = conv_transpose2d(groups, weight.flatten(0, 1), **settings)
+        else:
+            out = conv2d(groups, weight.flatten(0, 1), **settings)
+        return out.unflatten(1, (replicas, -1)).transpose(0, 1)
+
+
+class ImageReader(nn.Module):
+    """Convolutions, then a perceptron: images (R, ..., B, X) -> (R, ..., B, outputs).
+
+    Args:
+        shape: channels, height and width of an image.
+        settings: with `kernel` and `convolutions`, each of so many channels and with a stride;
+            then as a perceptron's.
+    """
+
+    def __init__(self, replicas: int, shape: Shape, outputs: int, settings: dict):
+        super().__init__()
+        self.shape = shape
+        layers = settings["convolutions"]
+        batch_norm = settings.get("batch_norm", False)
+        channels = [shape[0], *(layer["channels"] for layer in layers)]
+        self.convolutions = nn.ModuleList(
+            Convolution(
+                replicas, inputs, outputs_, settings["kernel"], layer["stride"], not batch_norm
+            )
+            for (inputs, outputs_), layer in zip(pairwise(channels), layers, strict=True)
+        )
+        self.norms = nn.ModuleList(
+            BatchNorm(replicas, count) if batch_norm else nn.Identity() for count in channels[1:]
+        )
+        self.activation = ACTIVATIONS[settings["activation"]]
+        features = prod(smallest(shape, channels[-1], layers))
+        sizes = [features, *settings["hidden"], outputs]
+        self.dense = MLP(replicas, sizes, settings["activation"], batch_norm)
+
+    def forward(self, x: Tensor, hold: bool = False) -> Tensor:
+        """The network's outputs; with `hold`, a gradient goes through x alone."""
+        images = x.flatten(1, -2).unflatten(-1, self.shape)  # (R, B, C, H, W)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            images = convolution(images, hold).movedim(2, -1)
+            images = self.activation(norm(images)).movedim(-1, 2)
+        return self.dense(images.flatten(2), hold).unflatten(1, x.shape[1:-1])
+
+
+class ImageWriter(nn.Module):
+    """A perceptron, then transposed convolutions: codes (R, ..., Z) -> images (R, ..., X).
+
+    Args:
+        inputs: Z.
+        shape: channels, height and width of an image.
+        settings: as of an `ImageReader`, but from the code to the image: each layer's `channels`
+            are those it reads, and its `stride` is how often larger the images become.
+    """
+
+    def __init__(self, replicas: int, inputs: int, shape: Shape, settings: dict):
+        super().__init__()
+        layers = settings["convolutions"]
+        channels = [*(layer["channels"] for layer in layers), shape[0]]
+        self.start = smallest(shape, channels[0], layers)
+        sizes = [inputs, *settings["hidden"], prod(self.start)]
+        self.dense = MLP(replicas, sizes, settings["activation"])
+        self.convolutions = nn.ModuleList(
+            Convolution(replicas, *pair, settings["kernel"], layer["stride"], transposed=True)
+            for pair, layer in zip(pairwise(channels), layers, strict=True)
+        )
+        self.activation = ACTIVATIONS[settings["activation"]]
+
+    def forward(self, z: Tensor) -> Tensor:
+        """The network's outputs."""
+        images = self.dense(z).flatten(1, -2).unflatten(-1, self.start)  # (R, B, C, H, W)
+        for convolution in self.convolutions:
+            images = convolution(self.activation(images))
+        return images.flatten(2).unflatten(1, z.shape[1:-1])
+
+    @torch.no_grad()
+    def centre(self, outputs: Tensor) -> None:
+        """Set the last biases, one a channel, to the means of wanted outputs (X,)."""
+        bias = self.convolutions[-1].bias  # (R, C)
+        bias.copy_(outputs.view(bias.shape[1], -1).mean(1).expand_as(bias))
+
+
+def smallest(shape: Shape, channels: int, layers: Sequence[dict]) -> Shape:
+    """Channels, height and width where a network's images are smallest.
+
+    Raises:
+        AebayesError: images have no sides, or the strides do not divide them.
+    """
+    stride = prod(layer["stride"] for layer in layers)
+    if len(shape) != 3 or shape[1] % stride or shape[2] % stride:
+        raise AebayesError(
+            f"convolutions: their strides, {stride} in all, do not divide images of "
+            f"{' x '.join(map(str, shape))}",
+            "choose strides whose product divides the images' sides",
+        )
+    return channels, shape[1] // stride, shape[2] // stride
+
+
+def make_reader(replicas: int, shape: Shape, outputs: int, settings: dict) -> MLP | ImageReader:
+    """A network from images (R, ..., B, X) to (R, ..., B, outputs).
+
+    Args:
+        settings: of an encoder; convolutional if it has `convolutions`.
+    """
+    if "convolutions" in settings:
+        return ImageReader(replicas, shape, outputs, settings)
+    sizes = [prod(shape), *settings["hidden"], outputs]
+    return MLP(replicas, sizes, settings["activation"], settings.get("batch_norm", False))
+
+
+def make_writer(replicas: int, inputs: int, shape: Shape, settings: dict) -> MLP | ImageWriter:
+    """A network from codes (R, ..., inputs) to images (R, ..., X).
+
+    Args:
+        settings: of a decoder; convolutional if it has `convolutions`.
+    """
+    if "convolutions" in settings:
+        return ImageWriter(replicas, inputs, shape, settings)
+    return MLP(replicas, [inputs, *settings["hidden"], prod(shape)], settings["activation"])
