@@ -654,6 +654,15 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
         ),
         (
             "categorical_aae",
+            {
+                "objective": {"generator_loss": "minimax", "balanced": False},
+                "training.phases.classification": None,
+                "training.track": "test",
+            },
+            "objective.balanced: it takes objective.labelled",
+        ),
+        (
+            "categorical_aae",
             {"objective.labelled": None},
             "training.phases.classification: it takes objective.labelled",
         ),

@@ -32,6 +32,18 @@ def test_choice_depends_on_seed_and_replica_alone():
     assert not torch.equal(both, labelled_images(LABELS, 3, experiment(30, seed=5), [0, 1]))
 
 
+def test_unbalanced_they_are_a_sample_of_all_images():
+    """Classes' counts spread as a hypergeometric's: variance 6.0 about 10."""
+    settings = experiment(30) | {"objective": {"labelled": 30, "balanced": False}}
+    known = labelled_images(LABELS, 3, settings, list(range(400)))
+    assert known.shape == (400, 30) and (known.diff(dim=1) > 0).all()
+    counts = (LABELS[known] == 0).sum(1).double()
+    variance = 30 * (1 / 3) * (2 / 3) * (270 / 299)
+    assert counts.mean().item() == pytest.approx(10, abs=4 * (variance / 400) ** 0.5)
+    assert counts.var().item() == pytest.approx(variance, rel=4 * (2 / 400) ** 0.5)
+    assert torch.equal(known[7:8], labelled_images(LABELS, 3, settings, [7]))
+
+
 def test_all_are_all_of_them():
     known = labelled_images(LABELS, 3, experiment("all"), [0, 1])
     assert torch.equal(known, torch.arange(300).expand(2, -1))
@@ -40,6 +52,9 @@ def test_all_are_all_of_them():
 def test_more_than_there_are_of_a_class_is_refused_by_name():
     with pytest.raises(AebayesError, match="labelled is 301, 101 of class 0, of which there are"):
         labelled_images(LABELS, 3, experiment(301), [0])
+    unbalanced = experiment(301) | {"objective": {"labelled": 301, "balanced": False}}
+    with pytest.raises(AebayesError, match="labelled is 301, of 300 training images"):
+        labelled_images(LABELS, 3, unbalanced, [0])
 
 
 def test_hidden_labels_say_nothing_and_known_ones_are_true():

@@ -6,12 +6,15 @@ from torch import Tensor
 from aebayes.errors import AebayesError
 from aebayes.streams import Streams
 
+REMEDY = 'lower it, or give "all"'
+
 
 def labelled_images(labels: Tensor, classes: int, experiment: dict, replicas: list[int]) -> Tensor:
     """The images that `objective.labelled` lets be known: ascending indices, (R, L).
 
-    As many of each class; where that leaves some over, one more of the first classes. They depend
-    on the seed and the replica's number alone.
+    As many of each class; where that leaves some over, one more of the first classes. With
+    `objective.balanced` false, whichever are drawn. They depend on the seed and the replica's
+    number alone.
 
     Args:
         labels: of all training images, (N,).
@@ -24,6 +27,10 @@ def labelled_images(labels: Tensor, classes: int, experiment: dict, replicas: li
         return torch.arange(len(labels)).expand(len(replicas), -1)
     key = f"experiment {experiment['name']}: objective.labelled is {wanted}"
     streams = Streams(experiment["training"]["seed"], replicas, "labels")
+    if not experiment["objective"].get("balanced", True):
+        if wanted > len(labels):
+            raise AebayesError(f"{key}, of {len(labels)} training images", REMEDY)
+        return streams.permutation(len(labels))[:, :wanted].sort(1).values
     chosen = []
     for each in range(classes):
         images = (labels == each).nonzero().flatten()
@@ -31,7 +38,7 @@ def labelled_images(labels: Tensor, classes: int, experiment: dict, replicas: li
         if count > len(images):
             raise AebayesError(
                 f"{key}, {count} of class {each}, of which there are {len(images)} training images",
-                'lower it, or give "all"',
+                REMEDY,
             )
         chosen.append(images[streams.permutation(len(images))[:, :count]])
     return torch.cat(chosen, 1).sort(1).values
