@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from operator import gt
 
 import pytest
 import tiny
@@ -20,6 +21,7 @@ from aebayes.errors import AebayesError, Interrupted
 from aebayes.evaluation.run import evaluate
 from aebayes.files import sha256
 from aebayes.runs import load_checkpoint
+from aebayes.tensors import load_tensors
 from aebayes.training.loop import EXIT_TIME_LIMIT, SIGNALS, Interruptions
 from aebayes.training.run import check_classes, train
 
@@ -74,7 +76,7 @@ def in_stages():
 def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):
     experiment |= {"binarisation": "dynamic"}
     whole = run(prepared, tmp_path / "whole", experiment)
-    interruptions = 0
+    interruptions, spent = 0, (0.0, 0.0)
     while True:
         try:
             parts = run(prepared, tmp_path / "parts", experiment, interruptions=Interruptions(0.02))
@@ -82,8 +84,11 @@ def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):
         except Interrupted as stopped:
             interruptions += 1
             assert stopped.status == EXIT_TIME_LIMIT
-            assert (tmp_path / "parts" / "resume.safetensors").exists()
             assert not (tmp_path / "parts" / "checkpoint.safetensors").exists()
+            state = tmp_path / "parts" / "resume.safetensors"
+            _, about = load_tensors(state, {"seconds", "processor_seconds"})
+            before, spent = spent, (about["seconds"], about["processor_seconds"])
+            assert all(map(gt, spent, before))  # of all starts
     assert interruptions > 0
     assert parts == whole
     assert not (tmp_path / "parts" / "resume.safetensors").exists()

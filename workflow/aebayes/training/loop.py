@@ -21,6 +21,7 @@ from aebayes.training.progress import Progress
 from aebayes.training.state import load_optimiser_state, optimiser_state
 
 TRACKED = "error"  # in %, of the images of one split
+RESUMED = ("fingerprint", "step", "seconds", "processor_seconds")
 EXIT_TIME_LIMIT = 75  # EX_TEMPFAIL of sysexits.h: try again later
 # 128 + the signal, as shells report it.
 SIGNALS = {signal.SIGTERM: 143, signal.SIGINT: 130}
@@ -117,7 +118,8 @@ class Trainer:
         columns = [*names, TRACKED] if track else names
         self.history = History(columns, replicas, self.settings["log_every"], streams.device)
         self.step = 0
-        self.seconds = 0.0  # spent training, over all starts
+        # Spent training, over all starts; what the process was stopped for is in the first alone.
+        self.seconds, self.processor_seconds = 0.0, 0.0
 
     def run(self, interruptions: Interruptions) -> None:
         """Train to the last step, from the saved state if there is one.
@@ -128,6 +130,7 @@ class Trainer:
         """
         self.load()
         began = time.monotonic() - self.seconds
+        processor_began = time.process_time() - self.processor_seconds
         steps = self.settings["steps"]
         progress = Progress(self.name, self.step, steps)
         with interruptions.listening():
@@ -135,6 +138,7 @@ class Trainer:
                 self.train_step()
                 self.step += 1
                 self.seconds = time.monotonic() - began
+                self.processor_seconds = time.process_time() - processor_began
                 losses = None
                 line = self.history.at_last_row or self.step == steps
                 if line and self.track:
@@ -240,13 +244,13 @@ class Trainer:
             state = getattr(self, part).state()
             tensors |= {f"{part}.{name}": value for name, value in state.items()}
         tensors["streams"] = self.streams.state()
-        about = {"fingerprint": self.fingerprint, "step": self.step, "seconds": self.seconds}
+        about = {key: getattr(self, key) for key in RESUMED}
         save_tensors(self.resume, tensors, about)
 
     def load(self) -> None:
         """Go on from the resume state, if it is whole and of this very run."""
         try:
-            tensors, about = load_tensors(self.resume, {"fingerprint", "step", "seconds"})
+            tensors, about = load_tensors(self.resume, set(RESUMED))
         except FileNotFoundError:
             return
         except UNREADABLE as problem:
@@ -262,5 +266,6 @@ class Trainer:
         self.batches.load_state(part_of(tensors, "batches"))
         self.history.load_state(part_of(tensors, "history"))
         self.streams.load_state(tensors["streams"])
-        self.step, self.seconds = about["step"], about["seconds"]
+        for key in RESUMED:
+            setattr(self, key, about[key])
         print(f"{self.name}: going on from step {self.step}")

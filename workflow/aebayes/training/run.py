@@ -85,6 +85,7 @@ def train(
         "experiment": experiment,
         "device": device_name(where),
         "training_seconds": round(trainer.seconds, 1),
+        "processor_seconds": round(trainer.processor_seconds, 1),
         "threads": torch.get_num_threads(),
         "compiled": compiled,
         "dataset_sha256": dataset.sha256,
