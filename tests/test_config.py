@@ -236,6 +236,25 @@ def test_deep_nesting_is_refused(tmp_path, text):
         load_study(str(file))
 
 
+@pytest.mark.parametrize(
+    "text", ["a: !!bool b", "a: !!int ''", "a: !!float ''", "a: !!timestamp b", "&a {<<: *a}"]
+)
+def test_scalars_that_are_not_what_their_tag_says_are_refused(tmp_path, text):
+    file = tmp_path / "own.yaml"
+    file.write_text(text)
+    with pytest.raises(AebayesError, match=r"own\.yaml"):
+        load_study(str(file))
+
+
+def test_merges_that_multiply_are_refused(tmp_path):
+    lines = ["c0: &c0 {a: 1}"]
+    lines += [f"c{n}: &c{n} {{<<: [{', '.join([f'*c{n - 1}'] * 10)}]}}" for n in range(1, 9)]
+    file = tmp_path / "own.yaml"
+    file.write_text("\n".join(lines))
+    with pytest.raises(AebayesError, match="merges more than 10000 keys"):
+        load_study(str(file))
+
+
 def test_merged_keys_may_be_overridden(tmp_path):
     file = tmp_path / "own.yaml"
     file.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\nd: {<<: *b}\n")
@@ -704,6 +723,30 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             "vae",
             {"model.encoder.convolutions": FILTERS, "model.encoder.kernel": 4},
             "model.encoder.kernel: takes an odd integer from 1 to 31",
+        ),
+        (
+            "vae",
+            {"model.encoder.convolutions": FILTERS, "model.encoder.kernel": 3.0},
+            "model.encoder.kernel: takes an odd integer from 1 to 31",
+        ),
+        (
+            "vae",
+            {"model.decoder.convolutions": FILTERS, "model.decoder.kernel": 1} | SCORED,
+            "model.decoder.kernel: filters of 1 pixels a side leave some out",
+        ),
+        (
+            "vae",
+            {
+                "model.decoder.convolutions": [{"channels": 4, "stride": 3}],
+                "model.decoder.kernel": 3,
+            }
+            | SCORED,
+            "model.decoder.convolutions: their strides, 3 in all, do not divide the 8 x 8 pixels",
+        ),
+        (
+            "classifier",
+            {"objective": {"labelled": "all", "balanced": False}},
+            "objective.balanced: all images are labelled",
         ),
         (
             "m2",

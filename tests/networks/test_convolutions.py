@@ -3,6 +3,7 @@
 import pytest
 import tiny
 import torch
+from torch import nn
 from torch.nn.functional import conv2d, one_hot
 
 from aebayes.adam import Adam
@@ -23,7 +24,7 @@ READER = {
 WRITER = READER | {"convolutions": READER["convolutions"][::-1]}
 
 
-def filled(network: torch.nn.Module, replicas: int = 2) -> torch.nn.Module:
+def filled(network: nn.Module, replicas: int = 2) -> nn.Module:
     """The network with weights and biases drawn at random."""
     initialise(network, "glorot_uniform", Streams(3, range(replicas), "initialisation"))
     generator = torch.Generator().manual_seed(4)
@@ -109,21 +110,36 @@ def test_held_weights_take_no_gradient():
 
 def test_centred_a_writer_of_zeros_gives_the_channels_means():
     writer = ImageWriter(2, 6, SHAPE, WRITER)
-    wanted = torch.linspace(-1, 1, 3 * 8 * 12)
-    writer.centre(wanted)
-    means = wanted.view(3, -1).mean(1, keepdim=True).expand(3, 96).flatten()
-    torch.testing.assert_close(writer(torch.zeros(2, 4, 6)), means.expand(2, 4, -1))
+    images = torch.linspace(0.1, 0.9, 3 * 8 * 12)
+    writer.centre(torch.logit(writer.of_biases(images)))
+    means = images.view(3, -1).mean(1, keepdim=True).expand(3, 96).flatten()
+    decoded = torch.sigmoid(writer(torch.zeros(2, 4, 6)))
+    torch.testing.assert_close(decoded, means.expand(2, 4, -1))
 
 
 def test_initial_filters_have_glorots_variance():
     layer = Convolution(2, 16, 32, 5, 2)
     initialise(layer, "glorot_uniform", Streams(1, range(2), "initialisation"))
-    variance = 2 / (16 * 25 + 32 * 25)
+    variance = 2 / (16 * 25 + 32 * 25 / 4)
     count = layer.weight.numel()
     # A uniform's square has the coefficient of variation sqrt(4/5).
     assert layer.weight.square().mean().item() == pytest.approx(
         variance, rel=4 * (0.8 / count) ** 0.5
     )
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_initial_layers_keep_the_scale_there_and_back(stride):
+    """Of unit noise, to what two layers with as many channels make of it; ends are padded."""
+    settings = {"kernel": 5, "stride": stride}
+    layers = [
+        Convolution(2, 16, 16, **settings),
+        Convolution(2, 16, 16, **settings, transposed=True),
+    ]
+    initialise(nn.ModuleList(layers), "glorot_uniform", Streams(1, range(2), "initialisation"))
+    x = torch.randn(2, 4, 16, 32, 32, generator=torch.Generator().manual_seed(1))
+    expected = (2 / (1 + 1 / stride**2)) * (2 / (1 + stride**2))  # fans in over their means
+    assert layers[1](layers[0](x)).var().item() == pytest.approx(expected, rel=0.25)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 9), (216,)])
@@ -158,9 +174,9 @@ def test_a_semi_supervised_aae_of_convolutions_learns_classes_and_images():
     method = make_method(experiment, mean, [0, 1], torch.device("cpu")).train()
     batch = Batch(x[:, :100], labels[:, :100], Batch(x[:, 100:200], labels[:, 100:200]))
     streams = Streams(1, [0, 1], "test")
-    optimisers = [Adam(phase.parameters(), 5e-3, (0.5, 0.99)) for phase in method.phases()]
+    optimisers = [Adam(phase.parameters(), 2e-3, (0.5, 0.99)) for phase in method.phases()]
     before = -method.model.log_likelihood(x, method.model.encoder(x)).mean()
-    for _ in range(60):
+    for _ in range(100):
         for phase, optimiser in zip(method.phases(), optimisers, strict=True):
             gradients = torch.autograd.grad(phase(batch, streams).sum(), phase.parameters())
             for parameter, gradient in zip(phase.parameters(), gradients, strict=True):

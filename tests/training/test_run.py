@@ -94,6 +94,23 @@ def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):
     assert not (tmp_path / "parts" / "resume.safetensors").exists()
 
 
+FILTERS = {"kernel": 3, "convolutions": [{"channels": 4, "stride": 2}]}
+
+
+@pytest.mark.parametrize("method", ["vae", "iwae", "aae", "categorical_aae"])
+@pytest.mark.parametrize("part", ["encoder", "decoder"])
+def test_convolutional_models_are_trained_and_evaluated(prepared, tmp_path, method, part):
+    """In the plane, where evaluation looks at one replica, at posteriors and at walks."""
+    experiment = tiny.experiment(method, "digits", steps=5) | {"binarisation": "none"}
+    experiment["model"][part] |= FILTERS
+    if experiment["evaluation"]["kind"] != "classes":
+        experiment["evaluation"] = {"kind": "sampled", "importance_samples": 5}
+    run(prepared, tmp_path, experiment)
+    evaluate(experiment, prepared / "digits.npz", tmp_path, "cpu")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert all(math.isfinite(metric["mean"]) for metric in metrics.values())
+
+
 WITH_CLASSES = ["categorical_aae", "m2", "classifier"]
 
 

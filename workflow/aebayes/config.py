@@ -14,6 +14,8 @@ from aebayes.errors import AebayesError
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "config" / "schema"
 DEEPEST_NESTING = 100
+MOST_MERGED_KEYS = 10_000
+MERGE = "tag:yaml.org,2002:merge"
 STUDIES = ROOT / "config" / "studies"
 PUBLISHED = ROOT / "config" / "published.yaml"
 README = "config/README.md documents every key and what it takes"
@@ -159,6 +161,7 @@ class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     def get_single_node(self) -> yaml.Node | None:
         """Compose the document as it is written, before `<<` merges other keys into a mapping."""
         root = super().get_single_node()
+        refuse_many_merged_keys(root, {})
         waiting, seen = [root], set()
         while waiting:
             node = waiting.pop()
@@ -171,6 +174,33 @@ class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             else:
                 waiting.extend(node.value)
         return root
+
+
+def refuse_many_merged_keys(node: yaml.Node | None, counts: dict[int, int]) -> int:
+    """How many keys a mapping has with those that `<<` merges into it; each level may multiply.
+
+    Args:
+        counts: of the nodes seen so far, by their id.
+
+    Raises:
+        yaml.YAMLError: they are more than any study has.
+    """
+    if not isinstance(node, yaml.CollectionNode):
+        return 0
+    if id(node) not in counts:
+        counts[id(node)] = 0  # of a mapping that is merged into itself
+        count = 0
+        for entry in node.value:
+            if isinstance(node, yaml.SequenceNode):
+                count += refuse_many_merged_keys(entry, counts)
+                continue
+            key, value = entry
+            inside = refuse_many_merged_keys(value, counts)
+            count += inside if key.tag == MERGE else 1
+        if count > MOST_MERGED_KEYS:
+            raise yaml.YAMLError(f"`<<` merges more than {MOST_MERGED_KEYS} keys into a mapping")
+        counts[id(node)] = count
+    return counts[id(node)]
 
 
 def refuse_repeated_keys(node: yaml.MappingNode) -> None:
@@ -216,7 +246,11 @@ def read_yaml(path: Path) -> object:
         raise AebayesError(
             f"{path} is not YAML: line {line}: {problem.problem}", "mend that line"
         ) from problem
-    except (yaml.YAMLError, ValueError, RecursionError) as problem:
+    # PyYAML reads a tagged scalar, `!!int ''`, without looking whether it is one.
+    except (
+        *(yaml.YAMLError, ValueError, RecursionError),
+        *(LookupError, AttributeError, TypeError),
+    ) as problem:
         raise AebayesError(f"{path} is not YAML: {problem}", "mend what it names") from problem
 
 
@@ -314,10 +348,21 @@ def check_references(content: dict, path: Path) -> None:
     """
     for name, experiment in content["experiments"].items():
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
+        if (
+            experiment["objective"].get("labelled") == "all"
+            and "balanced" in experiment["objective"]
+        ):
+            raise AebayesError(
+                f"{path}: experiments.{name}.objective.balanced: all images are labelled",
+                "leave it out, or label fewer",
+            )
         if "start_from" in experiment:
             check_start(path, name, content["experiments"])
         if "classes" in experiment["model"].get("encoder", {}):
             check_class_encoder(path, name, experiment, content["datasets"])
+        for part in ("encoder", "decoder"):
+            if "convolutions" in experiment["model"].get(part, {}):
+                check_convolutions(path, name, part, experiment)
         for phase, settings in experiment["training"]["phases"].items():
             check_span(path, f"experiments.{name}.training.phases.{phase}.span", settings)
     for kind in ("tables", "figures"):
@@ -352,6 +397,32 @@ def check_class_encoder(path: Path, name: str, experiment: dict, datasets: dict)
                 f"{path}: experiments.{name}.{key}: batch norm over one image leaves nothing of it",
                 "take 2 or more, or do without batch_norm",
             )
+
+
+def check_convolutions(path: Path, name: str, part: str, experiment: dict) -> None:
+    """Check that strides divide the images' sides, and leave no pixel out.
+
+    Raises:
+        AebayesError: names the file and the key.
+    """
+    from aebayes.data import DATASETS
+
+    settings, dataset = experiment["model"][part], experiment["dataset"]
+    key = f"{path}: experiments.{name}.model.{part}"
+    strides = [layer["stride"] for layer in settings["convolutions"]]
+    if max(strides) > settings["kernel"]:
+        raise AebayesError(
+            f"{key}.kernel: filters of {settings['kernel']} pixels a side leave some out that are "
+            f"{max(strides)} apart",
+            "let no stride be larger than the kernel",
+        )
+    _, *sides = DATASETS[dataset].shape if dataset in DATASETS else (1, 0, 0)
+    if any(side % math.prod(strides) for side in sides):
+        raise AebayesError(
+            f"{key}.convolutions: their strides, {math.prod(strides)} in all, do not divide the "
+            f"{' x '.join(map(str, sides))} pixels of {dataset}",
+            "choose strides whose product does",
+        )
 
 
 def check_span(path: Path, key: str, phase: dict) -> None:
@@ -393,7 +464,9 @@ def check_start(path: Path, name: str, experiments: dict) -> None:
         replicas = training["replicas"]
         carried = same | {"adversary": adversary, "replicas": replicas, "optimisers": optimisers}
         if "labelled" in experiment["objective"]:  # else more labels are seen than are told
-            carried["labelled images"] = experiment["objective"]["labelled"], training["seed"]
+            objective = experiment["objective"]
+            drawn = objective["labelled"], objective.get("balanced", True), training["seed"]
+            carried["labelled images"] = drawn
         return carried
 
     here, there = carried(experiment), carried(experiments[source])

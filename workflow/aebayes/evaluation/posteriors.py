@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aebayes.evaluation.likelihood import CHUNK_ELEMENTS, chunks
 from aebayes.evaluation.quadrature import HALF_WIDTH
-from aebayes.evaluation.units import UnitMoments, without_inactive
+from aebayes.evaluation.units import one_replica
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.normal import DiagonalNormal
@@ -95,7 +95,7 @@ def posterior_arrays(method: Method, x: Tensor, k: int, streams: Streams) -> dic
         posterior_mass_q, posterior_mass_q_iw: (n,), what either integrated to before; 1 but for
             what lies outside, and for q_IW but for chance.
     """
-    model = without_inactive(method.model, 0, [UnitMoments(torch.zeros(2), torch.ones(2))])
+    model = one_replica(method.model, 0)
     x = x[:1, :IMAGES]
     q = model.encoder.posterior(x)
     windows = windows_for(model, x, q)

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from aebayes.networks.autoencoder import AutoEncoder
-from aebayes.networks.layers import Linear
+from aebayes.networks.convolutions import Convolution
+from aebayes.networks.layers import BatchNorm, Linear
 from aebayes.streams import Streams
 
 ACTIVE_VARIANCE = 0.01
@@ -52,6 +53,17 @@ def unit_moments(
 
 
 @torch.no_grad()
+def one_replica(model: AutoEncoder, replica: int) -> AutoEncoder:
+    """A copy of one replica's model: replicas are the leading axis of every layer's tensors."""
+    small = copy.deepcopy(model)
+    for layer in small.modules():
+        if isinstance(layer, Linear | Convolution | BatchNorm):
+            for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+                tensor.data = tensor.data[replica : replica + 1].clone()
+    return small
+
+
+@torch.no_grad()
 def without_inactive(model: AutoEncoder, replica: int, layers: list[UnitMoments]) -> AutoEncoder:
     """One replica's model, its inactive units taken out of every network.
 
@@ -61,11 +73,7 @@ def without_inactive(model: AutoEncoder, replica: int, layers: list[UnitMoments]
     Args:
         layers: that replica's moments, (Z,) each.
     """
-    # Replicas are a leading axis of every parameter, and layers are cut in place.
-    small = copy.deepcopy(model)
-    for layer in small.modules():
-        if isinstance(layer, Linear):
-            cut(layer, 0, torch.tensor([replica]))
+    small = one_replica(model, replica)  # whose layers are cut in place
     kept = [layer.active.nonzero().flatten().cpu() for layer in layers]
     sizes = [len(units) for units in kept]
     encoder, decoder = small.encoder, small.decoder
@@ -99,7 +107,7 @@ def moments_of(units: Tensor, of: int) -> Tensor:
 
 
 def cut(layer: Linear, axis: int, kept: Tensor) -> None:
-    """Keep some replicas (axis 0), inputs (1) or outputs (2) of a layer."""
+    """Keep some inputs (axis 1) or outputs (2) of a layer."""
     layer.weight.data = layer.weight.data.index_select(axis, kept.to(layer.weight.device))
-    if axis != 1:
+    if axis == 2:
         layer.bias.data = layer.bias.data.index_select(axis, kept.to(layer.bias.device))

@@ -134,5 +134,8 @@ class AutoEncoder(nn.Module):
 
     @torch.no_grad()
     def centre_outputs(self, mean: Tensor) -> None:
-        """Set the last bias to the logit of the training mean (X,), as IWAE's code does."""
-        self.decoder.centre(torch.logit(mean.clamp(*MEAN_RANGE)))
+        """Set the last bias to the logit of the training mean (X,), as IWAE's code does.
+
+        Of a channel's, where the decoder ends in convolutions.
+        """
+        self.decoder.centre(torch.logit(self.decoder.of_biases(mean).clamp(*MEAN_RANGE)))

@@ -42,7 +42,9 @@ class Convolution(nn.Module):
         self.weight = nn.Parameter(torch.zeros(replicas, *channels, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(replicas, outputs)) if bias else None
         self.stride, self.transposed = stride, transposed
-        self.fans = inputs * kernel**2, outputs * kernel**2
+        # What a pixel is summed from, and goes into: of the larger images' pixels, one in stride².
+        fans = inputs * kernel**2, outputs * kernel**2
+        self.fans = (fans[0] / stride**2, fans[1]) if transposed else (fans[0], fans[1] / stride**2)
 
     def forward(self, x: Tensor, hold: bool = False) -> Tensor:
         """The map; with `hold`, a gradient goes through x alone."""
@@ -133,11 +135,15 @@ class ImageWriter(nn.Module):
             images = convolution(self.activation(images))
         return images.flatten(2).unflatten(1, z.shape[1:-1])
 
+    def of_biases(self, mean: Tensor) -> Tensor:
+        """What of a mean image (X,) the last biases can hold: its channels' means, (C,)."""
+        return mean.view(self.convolutions[-1].bias.shape[1], -1).mean(1)
+
     @torch.no_grad()
     def centre(self, outputs: Tensor) -> None:
-        """Set the last biases, one a channel, to the means of wanted outputs (X,)."""
+        """Set the last biases to wanted outputs (C,)."""
         bias = self.convolutions[-1].bias  # (R, C)
-        bias.copy_(outputs.view(bias.shape[1], -1).mean(1).expand_as(bias))
+        bias.copy_(outputs.expand_as(bias))
 
 
 def smallest(shape: Shape, channels: int, layers: Sequence[dict]) -> Shape:

@@ -127,6 +127,10 @@ class MLP(nn.Module):
             x = self.activation(norm(layer(x, hold)))
         return self.layers[-1](x, hold)
 
+    def of_biases(self, mean: Tensor) -> Tensor:
+        """What of a mean image (X,) the last biases can hold: all of it."""
+        return mean
+
     @torch.no_grad()
     def centre(self, outputs: Tensor) -> None:
         """Set the last biases to wanted outputs (X,)."""

@@ -118,7 +118,7 @@ class Trainer:
         columns = [*names, TRACKED] if track else names
         self.history = History(columns, replicas, self.settings["log_every"], streams.device)
         self.step = 0
-        # Spent training, over all starts; what the process was stopped for is in the first alone.
+        # Spent training, over all starts. The first counts pauses of the process, the second not.
         self.seconds, self.processor_seconds = 0.0, 0.0
 
     def run(self, interruptions: Interruptions) -> None:
