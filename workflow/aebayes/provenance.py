@@ -20,13 +20,15 @@ METHOD = "methods/{method}.py"
 CODE = {
     "prepare": ("files.py", "data"),
     "train": (
-        *("streams.py", "devices.py", "tensors.py", "runs.py", "compilation.py", "kernels.py"),
+        *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py"),
+        *("compilation.py", "kernels.py"),
         *("networks", "training", "data/dataset.py"),
         *("evaluation/classes.py", "evaluation/metrics.py"),  # an error that training tracks
         *("methods/base.py", "methods/make.py", METHOD),
     ),
     "evaluate": (
-        *("streams.py", "devices.py", "tensors.py", "runs.py", "compilation.py", "kernels.py"),
+        *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py"),
+        *("compilation.py", "kernels.py"),
         *("networks", "evaluation", "data/dataset.py"),
         *("methods/base.py", "methods/make.py", METHOD),
     ),
