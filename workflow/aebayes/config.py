@@ -161,46 +161,35 @@ class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     def get_single_node(self) -> yaml.Node | None:
         """Compose the document as it is written, before `<<` merges other keys into a mapping."""
         root = super().get_single_node()
-        refuse_many_merged_keys(root, {})
-        waiting, seen = [root], set()
-        while waiting:
-            node = waiting.pop()
-            if id(node) in seen or not isinstance(node, yaml.CollectionNode):
-                continue
-            seen.add(id(node))
-            if isinstance(node, yaml.MappingNode):
-                refuse_repeated_keys(node)
-                waiting.extend(value for _, value in node.value)
-            else:
-                waiting.extend(node.value)
+        keys_within(root, {})
         return root
 
 
-def refuse_many_merged_keys(node: yaml.Node | None, counts: dict[int, int]) -> int:
-    """How many keys a mapping has with those that `<<` merges into it; each level may multiply.
+def keys_within(node: yaml.Node | None, counts: dict[int, int]) -> int:
+    """How many keys a mapping, or all mappings of a list, have with those that `<<` merges in.
 
     Args:
         counts: of the nodes seen so far, by their id.
 
     Raises:
-        yaml.YAMLError: they are more than any study has.
+        yaml.YAMLError: a key stands twice in a mapping, or more keys are merged into one than any
+            study has: where each level merges the last one ten times, they multiply.
     """
-    if not isinstance(node, yaml.CollectionNode):
-        return 0
-    if id(node) not in counts:
-        counts[id(node)] = 0  # of a mapping that is merged into itself
+    if id(node) in counts or not isinstance(node, yaml.CollectionNode):
+        return counts.get(id(node), 0)
+    counts[id(node)] = 0  # for what a mapping merges that it is part of
+    if isinstance(node, yaml.SequenceNode):
+        count = sum(keys_within(entry, counts) for entry in node.value)
+    else:
+        refuse_repeated_keys(node)
         count = 0
-        for entry in node.value:
-            if isinstance(node, yaml.SequenceNode):
-                count += refuse_many_merged_keys(entry, counts)
-                continue
-            key, value = entry
-            inside = refuse_many_merged_keys(value, counts)
+        for key, value in node.value:
+            inside = keys_within(value, counts)
+            if key.tag == MERGE and inside > MOST_MERGED_KEYS:
+                raise yaml.YAMLError(f"`<<` merges more than {MOST_MERGED_KEYS} keys")
             count += inside if key.tag == MERGE else 1
-        if count > MOST_MERGED_KEYS:
-            raise yaml.YAMLError(f"`<<` merges more than {MOST_MERGED_KEYS} keys into a mapping")
-        counts[id(node)] = count
-    return counts[id(node)]
+    counts[id(node)] = count
+    return count
 
 
 def refuse_repeated_keys(node: yaml.MappingNode) -> None:
@@ -246,11 +235,8 @@ def read_yaml(path: Path) -> object:
         raise AebayesError(
             f"{path} is not YAML: line {line}: {problem.problem}", "mend that line"
         ) from problem
-    # PyYAML reads a tagged scalar, `!!int ''`, without looking whether it is one.
-    except (
-        *(yaml.YAMLError, ValueError, RecursionError),
-        *(LookupError, AttributeError, TypeError),
-    ) as problem:
+    # The last two: PyYAML reads a tagged scalar, `!!int ''`, without looking whether it is one.
+    except (yaml.YAMLError, ValueError, RecursionError, LookupError, AttributeError) as problem:
         raise AebayesError(f"{path} is not YAML: {problem}", "mend what it names") from problem
 
 
@@ -348,14 +334,6 @@ def check_references(content: dict, path: Path) -> None:
     """
     for name, experiment in content["experiments"].items():
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
-        if (
-            experiment["objective"].get("labelled") == "all"
-            and "balanced" in experiment["objective"]
-        ):
-            raise AebayesError(
-                f"{path}: experiments.{name}.objective.balanced: all images are labelled",
-                "leave it out, or label fewer",
-            )
         if "start_from" in experiment:
             check_start(path, name, content["experiments"])
         if "classes" in experiment["model"].get("encoder", {}):
@@ -405,7 +383,7 @@ def check_convolutions(path: Path, name: str, part: str, experiment: dict) -> No
     Raises:
         AebayesError: names the file and the key.
     """
-    from aebayes.data import DATASETS
+    from aebayes.data import DATASETS  # with numpy, which other studies need not wait for
 
     settings, dataset = experiment["model"][part], experiment["dataset"]
     key = f"{path}: experiments.{name}.model.{part}"
