@@ -46,6 +46,17 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def affine(bias: Tensor, rows: Tensor, weight: Tensor) -> Tensor:
+    """x W_r + b_r: (R, 1, O), (R, B, I), (R, I, O) -> (R, B, O).
+
+    Compiled, the bias is added where the product is next read: `baddbmm` would go over it twice.
+    """
+    if not torch.compiler.is_compiling():
+        return torch.baddbmm(bias, rows, weight)
+    product = torch.bmm(rows, weight)
+    return product + bias.to(product.dtype)
+
+
 class Linear(nn.Module):
     """R affine maps, x W_r + b_r: (R, ..., inputs) -> (R, ..., outputs); linear without a bias."""
 
@@ -64,7 +75,7 @@ class Linear(nn.Module):
         else:
             if hold:
                 weight, bias = weight.detach(), bias.detach()
-            product = torch.baddbmm(bias, rows, weight)
+            product = affine(bias, rows, weight)
         return product.unflatten(1, x.shape[1:-1])
 
 
