@@ -38,11 +38,11 @@ class Counted(Method):
         return loss
 
 
-def trainer(method, experiment):
+def trainer(method, experiment, labelled=None):
     x = torch.randint(0, 256, (64, 4), generator=torch.Generator().manual_seed(0))
     streams = Streams(1, REPLICAS, "training")
     labels = torch.zeros(64, dtype=torch.int64)
-    batches = Batches(x.byte(), labels, 255, 16, False, streams)
+    batches = Batches(x.byte(), labels, 255, 16, False, streams, labelled)
     return Trainer(method, batches, streams, experiment, REPLICAS, Path("unused"), "")
 
 
@@ -99,11 +99,25 @@ def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_g
     experiment = tiny.experiment(name)
     method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
     training = trainer(method, experiment)
-    for phase, optimiser in zip(training.phases, training.optimisers, strict=True):
+    for number, phase in enumerate(training.phases):
         method.zero_grad(set_to_none=True)
         before = {key: value.detach().clone() for key, value in method.named_parameters()}
-        training.descend(phase, optimiser, training.batches.next())
+        training.descend(number, training.batches.next())
         own = {id(parameter) for parameter in phase.parameters()}
         for key, parameter in method.named_parameters():
             assert torch.equal(parameter, before[key]) != (id(parameter) in own), key
             assert (parameter.grad is None) != (id(parameter) in own), key
+
+
+@pytest.mark.parametrize("name", tiny.EXPERIMENTS)
+def test_losses_and_gradients_of_a_phase_compile_as_one_graph(name):
+    experiment = tiny.experiment(name)
+    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    labelled = torch.arange(20).expand(len(REPLICAS), -1)
+    training = trainer(method, experiment, labelled)
+    for phase, slope in zip(training.phases, training.slopes, strict=True):
+        batch = training.batches.next()
+        arguments = batch.x, *phase.draw(batch, training.streams)
+        with torch._dynamo.config.patch(trace_autograd_ops=True):
+            graph = torch.compile(slope, fullgraph=True, backend="aot_eager", dynamic=False)
+            torch.testing.assert_close(graph(*arguments), slope(*arguments))

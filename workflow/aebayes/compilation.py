@@ -5,6 +5,7 @@ what it depends on, and stands in its training.json.
 """
 
 import functools
+import importlib
 import logging
 import os
 import shutil
@@ -35,6 +36,9 @@ def compiled(function: Callable, wanted: bool, capture: bool = False) -> Callabl
         return function
     # It warns that a machine without a GPU has none.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    config = importlib.import_module("torch._dynamo.config")
+    if hasattr(config, "trace_autograd_ops"):  # else gradients are asked for between two graphs
+        config.trace_autograd_ops = True
     if torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(True)  # tells the compiler too
     capture = capture and torch.cuda.is_available()

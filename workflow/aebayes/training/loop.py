@@ -16,7 +16,7 @@ from aebayes.streams import Streams
 from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
 from aebayes.training.history import History
-from aebayes.training.optimisers import Optimiser, learning_rate, make_optimiser, runs_at
+from aebayes.training.optimisers import learning_rate, make_optimiser, runs_at
 from aebayes.training.progress import Progress
 from aebayes.training.state import load_optimiser_state, optimiser_state
 
@@ -72,6 +72,23 @@ class Interruptions:
         return True
 
 
+def losses_and_gradients(
+    phase: Phase, parameters: list[torch.nn.Parameter], autocast: torch.autocast
+) -> Callable[..., tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
+    """A phase's losses (R,) of a minibatch and draws, and their gradients by its parameters.
+
+    Both in one function: compiled, it is one graph, which keeps nothing for a later backward pass.
+    """
+
+    def slope(x: torch.Tensor, *draws: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        with autocast:
+            losses = phase.loss(x, *draws)
+        return losses.detach(), torch.autograd.grad(losses.sum(), parameters)
+
+    slope.__code__ = slope.__code__.replace()  # by which the compiler keeps what it made of it
+    return slope
+
+
 class Trainer:
     """One experiment in training: its method, optimisers, streams and history.
 
@@ -103,15 +120,22 @@ class Trainer:
         self.fingerprint = fingerprint
         self.phases = method.phases()
         self.captured = self.settings["compile"] and streams.device.type == "cuda"
-        self.losses = {
-            phase.name: compiled(phase.loss, self.settings["compile"], self.captured)
-            for phase in self.phases
-        }
+        self.parameters = [phase.parameters() for phase in self.phases]
+        bfloat16 = self.settings["precision"] == "bfloat16"
+        self.autocast = torch.autocast(streams.device.type, torch.bfloat16, enabled=bfloat16)
+        self.slopes = [
+            compiled(
+                losses_and_gradients(phase, parameters, self.autocast),
+                self.settings["compile"],
+                self.captured,
+            )
+            for phase, parameters in zip(self.phases, self.parameters, strict=True)
+        ]
         self.optimisers = [
             make_optimiser(
-                phase.parameters(), self.settings["phases"][phase.name], self.settings["compile"]
+                parameters, self.settings["phases"][phase.name], self.settings["compile"]
             )
-            for phase in self.phases
+            for phase, parameters in zip(self.phases, self.parameters, strict=True)
         ]
         names = [phase.name for phase in self.phases]
         self.track = track
@@ -187,39 +211,29 @@ class Trainer:
         the AAE; a phase that is repeated goes on to further ones.
         """
         batches: list[Batch] = []
-        for number, (phase, optimiser) in enumerate(zip(self.phases, self.optimisers, strict=True)):
+        for number, phase in enumerate(self.phases):
             settings = self.settings["phases"][phase.name]
             if not runs_at(settings, self.step, self.settings["steps"]):
                 continue
-            optimiser.param_groups[0]["lr"] = learning_rate(
-                settings, self.step, self.settings["steps"]
-            )
+            rate = learning_rate(settings, self.step, self.settings["steps"])
+            self.optimisers[number].param_groups[0]["lr"] = rate
             for repeat in range(settings["repeats"]):
                 if repeat == len(batches):
                     batches.append(self.batches.next())
-                losses = self.descend(phase, optimiser, batches[repeat])
+                losses = self.descend(number, batches[repeat])
             self.history.record(number, losses)
 
-    def descend(self, phase: Phase, optimiser: Optimiser, batch: Batch) -> torch.Tensor:
-        """One step of one phase on a minibatch; its losses, (R,)."""
-        parameters = phase.parameters()
-        if len(self.phases) > 1:  # else a compiled loss would compute the others' gradients, too
-            self.method.requires_grad_(False)
-            for parameter in parameters:
-                parameter.requires_grad_(True)
-        draws = phase.draw(batch, self.streams)
-        bfloat16 = self.settings["precision"] == "bfloat16"
-        autocast = torch.autocast(self.streams.device.type, torch.bfloat16, enabled=bfloat16)
+    def descend(self, number: int, batch: Batch) -> torch.Tensor:
+        """One step of the phase of this number on a minibatch; its losses, (R,)."""
+        draws = self.phases[number].draw(batch, self.streams)
         if self.captured:  # the last step's losses and gradients are used
             torch.compiler.cudagraph_mark_step_begin()
-        with autocast:
-            losses = self.losses[phase.name](batch.x, *draws)
-        gradients = torch.autograd.grad(losses.sum(), parameters)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
+        losses, gradients = self.slopes[number](batch.x, *draws)
+        for parameter, gradient in zip(self.parameters[number], gradients, strict=True):
             parameter.grad = gradient
-        with autocast:
-            optimiser.step()
-        return losses.detach()
+        with self.autocast:
+            self.optimisers[number].step()
+        return losses
 
     def optimiser_tensors(self) -> dict[str, torch.Tensor]:
         """The state of every phase's optimiser, by name."""
