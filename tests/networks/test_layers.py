@@ -66,3 +66,14 @@ def test_tanh_in_compiled_bfloat16_is_as_exact_as_its_rounding():
     spacing = 2.0**-8 * exact.abs() + 1e-7  # one unit in the last place, and float32's near 0
     assert ((y.double() - exact).abs() <= spacing).all()
     assert ((slope.double() - (1 - exact.square())).abs() <= 2.0**-7).all()
+
+
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
+def test_tanh_in_compiled_float32_is_exact_to_a_few_units_in_the_last_place():
+    sizes = torch.logspace(-30, 2, 20_001, dtype=torch.double).float()
+    x = torch.cat([-sizes, torch.zeros(1), sizes]).requires_grad_()
+    y = torch.compile(tanh, dynamic=False)(x)
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    exact = torch.tanh(x.detach().double())
+    assert ((y.double() - exact).abs() <= 8 * 2.0**-24 * exact.abs()).all()
+    assert ((slope.double() - (1 - exact.square())).abs() <= 6 * 2.0**-23).all()

@@ -12,14 +12,18 @@ from torch import Tensor, nn
 
 
 class LogisticTanh(torch.autograd.Function):
-    """tanh x = 2σ(2x) − 1: a third of tanh's time in compiled code, exact to bfloat16's rounding.
+    """tanh x = 2σ(2x) − 1: a third of tanh's time in compiled code, exact to its type's rounding.
 
-    Near 0, where a float32 result would lose digits, it is for bfloat16 alone.
+    Near 0, where a float32 difference would lose digits, it is the series instead.
     """
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
-        y = (2 * torch.sigmoid(2 * x.float()) - 1).to(x.dtype)
+        wide = x.float()
+        y = 2 * torch.sigmoid(2 * wide) - 1
+        if x.dtype == torch.float32:
+            y = torch.where(wide.abs() < SERIES_WITHIN, tanh_series(wide), y)
+        y = y.to(x.dtype)
         ctx.save_for_backward(y)
         return y
 
@@ -29,9 +33,21 @@ class LogisticTanh(torch.autograd.Function):
         return gradient * (1 - y * y)
 
 
+SERIES_WITHIN = 0.25
+
+
+def tanh_series(x: Tensor) -> Tensor:
+    """tanh's Taylor polynomial of degree 9: where |x| < 1/4 off by 10⁻⁸ of its value at most."""
+    square = x * x
+    series = 62 / 2835
+    for coefficient in (-17 / 315, 2 / 15, -1 / 3, 1):
+        series = series * square + coefficient
+    return x * series
+
+
 def tanh(x: Tensor) -> Tensor:
     """The hyperbolic tangent."""
-    if x.dtype == torch.bfloat16 and torch.compiler.is_compiling():
+    if x.dtype in (torch.bfloat16, torch.float32) and torch.compiler.is_compiling():
         return LogisticTanh.apply(x)
     return torch.tanh(x)
 
