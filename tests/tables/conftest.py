@@ -10,6 +10,7 @@ from aebayes.files import write_json
 
 EXACT = {"kind": "exact", "grid": 100, "codes": 100}
 SAMPLED = {"kind": "sampled", "importance_samples": 5000}
+GREY = {"binarisation": "none", "model": {"likelihood": "bernoulli"}}
 WINDOWS = {**SAMPLED, "parzen_samples": 10_000}
 LABELLED = {"100 labels, AAE": "aae-100-labels-mnist"}
 CLUSTERS = {"AAE, 16 clusters": "aae-16-clusters-mnist"}
@@ -43,8 +44,8 @@ def study() -> Study:
                 "avb": experiment("avb"),
                 "aae": experiment("avb_restricted"),
                 "vae-mnist": experiment("vae", "mnist", SAMPLED),
-                "aae-grey-mnist": {**experiment("aae", "mnist", WINDOWS), "binarisation": "none"},
-                "vae-grey-mnist": {**experiment("vae", "mnist", WINDOWS), "binarisation": "none"},
+                "aae-grey-mnist": {**experiment("aae", "mnist", WINDOWS), **GREY},
+                "vae-grey-mnist": {**experiment("vae", "mnist", WINDOWS), **GREY},
                 "vae-1-mnist": experiment("iwae", "mnist", PRUNED),
                 "iwae-50-mnist-2l": experiment("iwae", "mnist", PRUNED),
                 "vae-1-omniglot": experiment("iwae", "omniglot_drawings", PRUNED),

@@ -74,6 +74,24 @@ def test_note_tells_of_how_many_images_the_likelihood_is(study, evaluated, tmp_p
     assert "−L_k of the first 500 test images under" in text
 
 
+@pytest.mark.parametrize(
+    ("likelihood", "said"),
+    [
+        ({"likelihood": "bernoulli"}, "Bernoulli pixels whose means are grey levels"),
+        (
+            {"likelihood": "gaussian", "likelihood_sd": 0.2},
+            "Gaussian pixels of standard deviation 0.2",
+        ),
+    ],
+)
+def test_note_tells_the_pixels_distribution(study, evaluated, tmp_path, likelihood, said):
+    for name in ("aae-grey-mnist", "vae-grey-mnist"):
+        study.content["experiments"][name]["model"] = likelihood
+    cells_of("aae-table-1", study.without(["mnist"]), tmp_path)
+    text = (tmp_path / "tables" / "aae-table-1.md").read_text()
+    assert f"test images under {said}, with" in text
+
+
 def test_they_do_not_stand_below_runs_on_other_data(study, evaluated, tmp_path):
     study.content["experiments"]["aae-grey-mnist"]["binarisation"] = "dynamic"
     study.content["experiments"]["vae-grey-mnist"]["binarisation"] = "dynamic"

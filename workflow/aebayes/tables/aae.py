@@ -38,8 +38,8 @@ TABLE_1 = Table(
             r"$-\log p(x)$",
             "nll",
             "the model has no encoder, or its prior no density",
-            "−L_k of {scored} test images under Bernoulli pixels whose means are grey levels, with "
-            "{k} importance samples an image; the lower the better",
+            "−L_k of {scored} test images under {pixels}, with {k} importance samples an image; "
+            "the lower the better",
             decimals=(2, 2),
         ),
         Quantity(

@@ -190,12 +190,18 @@ class Layout:
     def definitions(self) -> list[tuple[Quantity, str]]:
         """What each quantity is."""
         labelled = self.study.content["tables"][self.name]["experiments"]
-        settings = [self.study.experiment(name)["evaluation"] for name in labelled.values()]
+        experiments = [self.study.experiment(name) for name in labelled.values()]
+        settings = [each["evaluation"] for each in experiments]
         notes = {quantity: quantity.note for quantity in self.table.quantities}
-        weighed = [each for each in settings if "importance_samples" in each]
-        scored = dict.fromkeys(each.get("importance_images", "all") for each in weighed)
+        weighed = [each for each in experiments if "importance_samples" in each["evaluation"]]
+        scored = dict.fromkeys(
+            each["evaluation"].get("importance_images", "all") for each in weighed
+        )
         scored = [n if n == "all" else f"the first {n}" for n in scored]
         marks = {"{scored}": scored or ["all"]}
+        if any("{pixels}" in note for note in notes.values()):
+            drawn = dict.fromkeys(pixels_of(each["model"]) for each in weighed)
+            marks["{pixels}"] = list(drawn) or ["the likelihood"]
         for mark, key in MARKS:
             numbers = dict.fromkeys(str(each[key]) for each in settings if key in each)
             marks[mark] = list(numbers) or [f"evaluation.{key} (not set)"]
@@ -351,3 +357,10 @@ def tex_long(layout: Layout) -> tuple[list[list[str]], list[list[str]]]:
 def tex(text: str) -> str:
     """Plain text as LaTeX, in ASCII."""
     return "".join(TEX_CHARACTERS.get(character, character) for character in text)
+
+
+def pixels_of(model: dict) -> str:
+    """How a model's likelihood draws pixels."""
+    if model["likelihood"] == "gaussian":
+        return f"Gaussian pixels of standard deviation {model['likelihood_sd']}"
+    return "Bernoulli pixels whose means are grey levels"

@@ -23,7 +23,7 @@ class Quantity:
         metric: its name in metrics.json.
         absent: why a run may lack it.
         note: what it is, for the table's reader; `{k}` becomes the importance samples,
-            `{scored}` the images they were drawn for.
+            `{scored}` the images they were drawn for, `{pixels}` the likelihood's distribution.
         unit: what it is counted in.
         over: a method whose value is taken off, by its name in the study; or START, for the run
             that an experiment started from.
