@@ -166,15 +166,18 @@ def test_setting_that_cannot_run_is_refused_and_says_what_is_taken(tmp_path, pat
     assert len(expected) < 200
 
 
-def test_gaussian_likelihood_takes_no_logit_as_output_bias(tmp_path):
+def test_gaussian_likelihood_takes_a_logit_as_output_bias_under_a_sigmoid_alone(tmp_path):
     content = changed(f"{DIGITS}.model.likelihood", "gaussian")
     model = content["experiments"]["vae-digits"]["model"]
     assert refused(tmp_path, content) == f"{DIGITS}.model.likelihood_sd: missing; " + (
         "the gaussian likelihood needs it"
     )
     model |= {"likelihood_sd": 0.1, "output_bias": "data_mean"}
-    said = f"{DIGITS}.model.output_bias: the gaussian likelihood takes zero, not 'data_mean'"
-    assert refused(tmp_path, content) == said
+    said = "a mean that is not bent by a sigmoid takes zero, not 'data_mean'"
+    assert refused(tmp_path, content) == f"{DIGITS}.model.output_bias: {said}"
+    model["decoder"] = {**model["decoder"], "output": "sigmoid"}
+    load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    model["decoder"]["output"] = "linear"
     model["output_bias"] = "zero"
     assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"
 
