@@ -15,6 +15,7 @@ def iwae(model=None, **objective):
     experiment = {
         "model": settings("gaussian", 2),
         "objective": {"samples": K, "weighting": "importance", "gradient": "standard"} | objective,
+        "training": {"phases": {"bound": {}}},
     }
     method = IWAE(experiment, (4,), 2)
     method.model = model or linear_gaussian()
@@ -47,6 +48,22 @@ def test_average_of_k_is_the_bound_of_one():
     one, error_one = bounds(iwae(samples=1), 4000)
     average, error = bounds(iwae(samples=K, weighting="average"))
     assert ((one - average).abs() < 4 * torch.hypot(error_one, error)).all()
+
+
+def test_pretraining_is_by_the_bound_of_one_sample_before_that_of_k():
+    experiment = {
+        "model": settings("gaussian", 2),
+        "objective": {"samples": K, "weighting": "importance", "gradient": "standard"},
+        "training": {"phases": {"bound": {}, "pretraining": {}}},
+    }
+    method = IWAE(experiment, (4,), 2)
+    pretraining, bound = method.phases()
+    assert [pretraining.name, bound.name] == ["pretraining", "bound"]
+    x = X.expand(2, -1, -1)
+    (noise,) = pretraining.draw(unlabelled(x), Streams(3, [0, 1], "test"))
+    expected = iwae(method.model, samples=1).bound_loss(x, noise)
+    torch.testing.assert_close(pretraining.loss(x, noise), expected)
+    assert bound.draw(unlabelled(x), Streams(3, [0, 1], "test"))[0].shape[1] == K
 
 
 @pytest.mark.parametrize("gradient", ["standard", "doubly_reparameterised"])

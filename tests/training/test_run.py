@@ -61,16 +61,26 @@ def in_stages():
     return experiment
 
 
+def pretrained():
+    """IWAE after the VAE's bound."""
+    experiment = tiny.experiment("iwae", "digits")
+    experiment["training"]["phases"] = {
+        "pretraining": tiny.ADAM | {"span": [0, 0.4]},
+        "bound": tiny.ADAM | {"span": [0.4, 1]},
+    }
+    return experiment
+
+
 @pytest.mark.parametrize(
     "experiment",
     [
         *(tiny.experiment(name, "digits") for name in ("vae", "iwae", "avb", "avb_restricted")),
         *(tiny.experiment(name, "digits") for name in ("aae", "categorical_aae", "m2")),
-        *(by_soap(), in_stages()),
+        *(by_soap(), in_stages(), pretrained()),
     ],
     ids=[
         *("vae", "iwae", "avb", "avb_restricted", "aae", "categorical_aae", "m2", "soap"),
-        "stages",
+        *("stages", "pretrained"),
     ],
 )
 def test_interrupted_run_ends_in_the_same_bytes(prepared, tmp_path, experiment):

@@ -3,6 +3,8 @@
 One phase, "bound": encoder and decoder together maximise L_k = E log 1/k Σ_i w_i over k samples,
 w_i = p(x, z_i)/q(z_i|x) (equation 8). The paper's VAE with k samples is the same with the plain
 average, E 1/k Σ_i log w_i. One or two stochastic layers: that is the model's affair.
+
+Where the settings have a phase "pretraining", training begins with the VAE's bound, k = 1.
 """
 
 import math
@@ -37,6 +39,7 @@ class IWAE(Method):
         self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.samples = objective["samples"]
         self.draws = objective.get("draws")
+        self.pretrained = "pretraining" in experiment["training"]["phases"]
         self.doubly = objective.get("gradient") == "doubly_reparameterised"
         if objective["weighting"] == "average":
             self.loss = self.average_loss
@@ -44,7 +47,14 @@ class IWAE(Method):
             self.loss = self.weighted_loss if self.doubly or self.draws else self.bound_loss
 
     def phases(self) -> list[Phase]:
-        return [Phase("bound", self.loss, [self.model], self.draw)]
+        bound = Phase("bound", self.loss, [self.model], self.draw)
+        if not self.pretrained:
+            return [bound]
+        return [Phase("pretraining", self.average_loss, [self.model], self.draw_one), bound]
+
+    def draw_one(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
+        """Noise for one code an image: (R, 1, B, N)."""
+        return (self.model.noise(streams, 1, batch.x.shape[1]),)
 
     def draw(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """Noise for k codes an image (R, K, B, N), and u (R, B, 1) where few of them are drawn."""
