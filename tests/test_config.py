@@ -347,6 +347,7 @@ TWO_LAYERS = {
         TWO_LAYERS,
         {"objective.draws": None},
         {"objective": {"samples": 5, "weighting": "average"}},
+        {"objective.pretraining_samples": 5, "training.phases.pretraining": tiny.ADAM},
         {"start_from": "iwae-digits-before"},
     ],
 )
@@ -364,6 +365,11 @@ def test_iwae_may_have_one_layer_or_two_and_either_weighting(tmp_path, changes):
         ({"objective.gradient": None}, "objective.gradient: missing; importance weighting needs"),
         ({"objective.weighting": "average"}, "objective.draws: only importance weighting"),
         ({"objective.draws": 0}, "objective.draws: takes at least 1"),
+        ({"objective.pretraining_samples": 5}, "training.phases.pretraining: missing"),
+        (
+            {"training.phases.pretraining": tiny.ADAM},
+            "training.phases.pretraining: it takes objective.pretraining_samples",
+        ),
         ({"adversary": tiny.LAYERS}, "adversary: VAE and IWAE have none"),
         (TWO_LAYERS | {"model.latent": 4}, "model.latent: the two_layer encoder takes two"),
         ({"model.latent": [4, 3]}, "model.latent: only the two_layer encoder takes two"),

@@ -15,7 +15,6 @@ def iwae(model=None, **objective):
     experiment = {
         "model": settings("gaussian", 2),
         "objective": {"samples": K, "weighting": "importance", "gradient": "standard"} | objective,
-        "training": {"phases": {"bound": {}}},
     }
     method = IWAE(experiment, (4,), 2)
     method.model = model or linear_gaussian()
@@ -50,19 +49,15 @@ def test_average_of_k_is_the_bound_of_one():
     assert ((one - average).abs() < 4 * torch.hypot(error_one, error)).all()
 
 
-def test_pretraining_is_by_the_bound_of_one_sample_before_that_of_k():
-    experiment = {
-        "model": settings("gaussian", 2),
-        "objective": {"samples": K, "weighting": "importance", "gradient": "standard"},
-        "training": {"phases": {"bound": {}, "pretraining": {}}},
-    }
-    method = IWAE(experiment, (4,), 2)
+def test_pretraining_maximises_the_average_of_its_samples_before_the_bound_of_k():
+    method = iwae(pretraining_samples=3)
     pretraining, bound = method.phases()
     assert [pretraining.name, bound.name] == ["pretraining", "bound"]
     x = X.expand(2, -1, -1)
     (noise,) = pretraining.draw(unlabelled(x), Streams(3, [0, 1], "test"))
-    expected = iwae(method.model, samples=1).bound_loss(x, noise)
+    expected = iwae(method.model, samples=3, weighting="average").loss(x, noise)
     torch.testing.assert_close(pretraining.loss(x, noise), expected)
+    assert noise.shape[1] == 3
     assert bound.draw(unlabelled(x), Streams(3, [0, 1], "test"))[0].shape[1] == K
 
 

@@ -64,6 +64,7 @@ def in_stages():
 def pretrained():
     """IWAE after the VAE's bound."""
     experiment = tiny.experiment("iwae", "digits")
+    experiment["objective"]["pretraining_samples"] = 2
     experiment["training"]["phases"] = {
         "pretraining": tiny.ADAM | {"span": [0, 0.4]},
         "bound": tiny.ADAM | {"span": [0.4, 1]},

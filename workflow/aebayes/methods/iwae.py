@@ -4,7 +4,7 @@ One phase, "bound": encoder and decoder together maximise L_k = E log 1/k Σ_i w
 w_i = p(x, z_i)/q(z_i|x) (equation 8). The paper's VAE with k samples is the same with the plain
 average, E 1/k Σ_i log w_i. One or two stochastic layers: that is the model's affair.
 
-Where the settings have a phase "pretraining", training begins with the VAE's bound, k = 1.
+Where the settings have a phase "pretraining", training begins with the VAE's bound.
 """
 
 import math
@@ -31,6 +31,7 @@ class IWAE(Method):
     Σ_i w̃_i ∇ log w_i (equation 14). "doubly_reparameterised": the encoder's gradient without its
     score (Tucker et al. 2018). `objective.draws` passes gradients through so few of the k samples,
     drawn by their normalised weights w̃; 1 is the variant that the paper's section 3 names.
+    `objective.pretraining_samples` is k of the phase before, if there is one.
     """
 
     def __init__(self, experiment: dict, shape: Shape, replicas: int):
@@ -39,7 +40,7 @@ class IWAE(Method):
         self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.samples = objective["samples"]
         self.draws = objective.get("draws")
-        self.pretrained = "pretraining" in experiment["training"]["phases"]
+        self.pretraining_samples = objective.get("pretraining_samples")
         self.doubly = objective.get("gradient") == "doubly_reparameterised"
         if objective["weighting"] == "average":
             self.loss = self.average_loss
@@ -48,13 +49,14 @@ class IWAE(Method):
 
     def phases(self) -> list[Phase]:
         bound = Phase("bound", self.loss, [self.model], self.draw)
-        if not self.pretrained:
+        if not self.pretraining_samples:
             return [bound]
-        return [Phase("pretraining", self.average_loss, [self.model], self.draw_one), bound]
+        before = Phase("pretraining", self.average_loss, [self.model], self.draw_for_pretraining)
+        return [before, bound]
 
-    def draw_one(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
-        """Noise for one code an image: (R, 1, B, N)."""
-        return (self.model.noise(streams, 1, batch.x.shape[1]),)
+    def draw_for_pretraining(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
+        """Noise for the codes of the VAE's bound: (R, K', B, N)."""
+        return (self.model.noise(streams, self.pretraining_samples, batch.x.shape[1]),)
 
     def draw(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """Noise for k codes an image (R, K, B, N), and u (R, B, 1) where few of them are drawn."""
