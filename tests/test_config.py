@@ -144,14 +144,18 @@ def refused(folder: Path, content: dict) -> str:
         (f"{AAE}.adversary.features", 8, "only avb takes it: this adversary sees z alone"),
         (f"{VAE}.model.likelihood_sd", 1.0, "only the gaussian likelihood takes it"),
         (f"{AVB}.model.encoder.noise", 0, "takes at least 1, not 0"),
-        (f"{VAE}.model.encoder.noise", 3, "only the noise encoder takes it"),
+        (f"{VAE}.model.encoder.noise", 3, "only an encoder that is fed noise takes it"),
         (f"{VAE}.training.phases.bound.momentum", 0.9, "only sgd takes it"),
         (f"{VAE}.training.phases.bound", SGD | {"betas": [0.5, 0.9]}, "only adam and soap take it"),
         (f"{VAE}.adversary", tiny.LAYERS, "VAE and IWAE have none"),
         (f"{VAE}.evaluation.kind", "exakt", "takes one of exact, sampled, classes, not 'exakt'"),
         (f"{VAE}.evaluation.grid", 10, "takes at least 50, not 10"),
         (f"{DIGITS}.evaluation.grid", 100, "unknown key; known here: kind, importance_samples"),
-        (f"{AVB}.objective.kl", "analytic", "unknown key; known here: none"),
+        (f"{AVB}.objective.kl", "analytic", "unknown key; known here: adversary_loss, warm_up"),
+        (f"{AVB}.objective.warm_up", 0, "takes more than 0, not 0"),
+        (f"{AVB}.model.encoder.basis", 4, "only the basis_noise encoder takes it"),
+        (f"{VAE}.evaluation.annealing", {}, "unknown key; known here: kind, grid, codes"),
+        (f"{DIGITS}.evaluation.annealing", {"chain": 4}, "unknown key; known here: start"),
         ("tables.avb-table-1.experiments.optimum", "vae-digits", "the theory's row has this"),
         ("name", "a-study\n", r"takes at most 100 lower-case letters, .*, not 'a-study\\n'"),
         (f"{VAE}.training.phases", {"bound": [0] * 999}, r"takes a mapping, not \[0, 0, "),
@@ -164,6 +168,14 @@ def test_setting_that_cannot_run_is_refused_and_says_what_is_taken(tmp_path, pat
     assert path == key or key.startswith(f"{path}.")
     assert re.match(said, re.sub(r" \(.*\)", "", expected))
     assert len(expected) < 200
+
+
+def test_adaptive_contrast_takes_an_encoder_whose_moments_are_known(tmp_path):
+    content = changed(f"{AVB}.objective.adaptive_contrast", True)
+    assert refused(tmp_path, content) == (
+        f"{AVB}.model.encoder.kind: adaptive contrast takes basis_noise, whose moments are known, "
+        "not 'noise'"
+    )
 
 
 def test_gaussian_likelihood_takes_a_logit_as_output_bias_under_a_sigmoid_alone(tmp_path):
@@ -197,7 +209,7 @@ def test_training_takes_either_steps_or_epochs(tmp_path):
         (f"{VAE}.evaluation.codes", "missing"),
         (f"{AVB}.adversary", "missing"),
         (f"{AVB}.adversary.features", "missing; avb's T(x, z) needs it"),
-        (f"{AVB}.model.encoder.noise", "missing; the noise encoder needs it"),
+        (f"{AVB}.model.encoder.noise", "missing; an encoder that is fed noise needs it"),
         (f"{AVB}.training.phases.adversary", "missing"),
         (f"{AVB}.training.phases.bound.betas", "missing; adam and soap need it"),
     ],

@@ -143,7 +143,7 @@ def far_apart():
 
 
 def method_of(model, adversary):
-    return SimpleNamespace(model=model, adversary=adversary, estimates_log_ratio=True)
+    return SimpleNamespace(model=model, log_ratio=adversary, estimates_log_ratio=True)
 
 
 def log_mutual_information(model):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from truths import LogRatio, black_box, elbo, expected_log_likelihood, linear_gaussian, marginal
 
+from aebayes.evaluation.metrics import over_images
 from aebayes.evaluation.proposals import GaussianProposal
-from aebayes.evaluation.sampled import over_images, reconstruct, sampled_metrics
+from aebayes.evaluation.sampled import reconstruct, sampled_metrics
 from aebayes.streams import Streams
 
 REPLICAS = [0, 1]
@@ -31,7 +32,7 @@ def method_of(kind):
     if kind == "adversary":
         black_box(model)
     return SimpleNamespace(
-        model=model, adversary=adversary, estimates_log_ratio=kind == "adversary"
+        model=model, log_ratio=adversary, estimates_log_ratio=kind == "adversary"
     )
 
 

@@ -8,6 +8,7 @@ import torch
 from truths import LogRatio, elbo, expected_log_likelihood, linear_gaussian, settings, unlabelled
 
 from aebayes.methods.avb import AVB
+from aebayes.networks.initialise import initialise
 from aebayes.networks.normal import log_normal, log_standard_normal
 from aebayes.streams import Streams
 
@@ -25,9 +26,12 @@ def optimal_t(x, z):
     return log_normal(z, (MEAN * x).expand_as(z), log_sd) - log_standard_normal(z)
 
 
-def test_discriminator_recovers_log_density_ratio(monkeypatch):
+@pytest.mark.parametrize("loss", ["logistic", "f_divergence"])
+def test_discriminator_recovers_log_density_ratio(monkeypatch, loss):
+    """Proposition 1, and its like for the objective 5.10, whose optimum is one higher."""
     experiment = {
         "model": settings("noise", 1),
+        "objective": {"adversary_loss": loss},
         "adversary": {"hidden": [32, 32], "activation": "elu", "features": 16},
     }
     method = AVB(experiment, (1,), 1)
@@ -49,7 +53,7 @@ def test_discriminator_recovers_log_density_ratio(monkeypatch):
     with torch.no_grad():
         x = X.repeat(1, 2000, 1)
         z = known_q(x, streams.normal(*x.shape[1:]))
-        difference = method.adversary(x, z) - optimal_t(x, z)
+        difference = method.log_ratio(x, z) - optimal_t(x, z)
     assert difference.square().mean().sqrt() < 0.1
     assert optimal_t(x, z).std() > 0.4  # what it had to find was not flat
 
@@ -151,3 +155,105 @@ def test_bound_gradient_at_the_optimal_t_is_the_elbos_whether_or_not_t_follows_t
     if not t_follows:
         method.adversary = copy.deepcopy(method.adversary)
     check_bound(method, -elbo(method.model, IMAGES.expand(2, -1, -1)).mean(1))
+
+
+BASIS = {"basis": 2, "noise": 1, "basis_hidden": [], "hidden": [], "activation": "tanh"}
+
+
+def contrasted(encoder=BASIS, adversary=(32, 32)):
+    """AVB with adaptive contrast on pairs of 4-pixel images, 2-D codes."""
+    layers = {"hidden": list(adversary), "activation": "elu", "features": 16}
+    experiment = {
+        "model": settings("gaussian", 2) | {"encoder": {"kind": "basis_noise", **encoder}},
+        "objective": {"adaptive_contrast": True},
+        "adversary": layers,
+    }
+    method = AVB(experiment, (4,), 1)
+    initialise(method, "glorot_uniform", Streams(5, [0], "initialisation"))
+    return method
+
+
+def test_moments_of_basis_noise_are_those_of_its_codes():
+    method = contrasted(BASIS | {"basis_hidden": [8]})
+    encoder = method.model.encoder
+    count = 40_000
+    x = IMAGES.unsqueeze(0)
+    noise = Streams(0, [0], "test").normal(count, 2, encoder.noise)
+    with torch.no_grad():
+        codes = encoder(x, noise)[0]  # (S, B, Z)
+        mean, log_sd = (moment[0] for moment in encoder.moments(x))
+    sd = codes.std(0)
+    # Beside the codes' own error, that of the 256 points which stand for all noise.
+    assert ((codes.mean(0) - mean).abs() < 5 * sd / math.sqrt(count) + 0.02 * sd).all()
+    assert ((sd / log_sd.exp() - 1).abs() < 5 / math.sqrt(2 * count) + 0.03).all()
+    assert sd.min() > 0.05
+
+
+def test_noise_reaches_every_code_through_every_function_of_the_basis():
+    encoder = contrasted(BASIS | {"basis_hidden": [8]}).model.encoder
+    noise = torch.zeros(1, 1, encoder.noise, requires_grad=True)
+    for code in encoder(torch.ones(1, 1, 4), noise)[0, 0]:
+        (slope,) = torch.autograd.grad(code, [noise], retain_graph=True)
+        assert (slope.abs() > 1e-6).all()
+
+
+def test_t_under_adaptive_contrast_recovers_a_known_divergence():
+    """q(z|x) is a Gaussian with correlations, r(z|x) one without: KL(q, r) = −½ log(1 − ρ²)."""
+    method = contrasted()
+    encoder = method.model.encoder
+    x = IMAGES.repeat(200, 1).unsqueeze(0)  # (1, 400, 4)
+    with torch.no_grad():
+        _, scales = encoder.parts(IMAGES.unsqueeze(0))  # (1, 2, M, Z)
+        (layer,) = encoder.of_noise.layers
+        weights = scales[0].unsqueeze(-2) * layer.weight  # (B, M, N, Z)
+        covariance = torch.einsum("bmni,bmnj->bij", weights, weights)
+    correlation = covariance[:, 0, 1] / covariance.diagonal(dim1=1, dim2=2).prod(1).sqrt()
+    truth = (-0.5 * (1 - correlation.square()).log()).mean()
+    adversary = method.phases()[1]
+    streams = Streams(0, [0], "test")
+    optimiser = torch.optim.Adam(method.adversary.parameters(), lr=5e-3)
+    steps = 1000
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
+        optimiser.zero_grad()
+        adversary(unlabelled(x), streams).sum().backward()
+        optimiser.step()
+    x = IMAGES.repeat(5000, 1).unsqueeze(0)
+    with torch.no_grad():
+        z = encoder(x, streams.normal(x.shape[1], encoder.noise))
+        to_prior = method.log_ratio(x, z)
+        r = method.reference(x)
+        t = to_prior - r.log_prob(z) + log_standard_normal(z)
+    assert truth > 0.1
+    assert (t.mean() - truth).abs() < 4 * t.std() / math.sqrt(t.numel()) + 0.05 * truth
+    # Against the prior the whole: KL(q, p) of those Gaussians.
+    mean, _ = encoder.moments(IMAGES.unsqueeze(0))
+    q = torch.distributions.MultivariateNormal(mean[0], covariance)
+    prior = torch.distributions.MultivariateNormal(torch.zeros(2), torch.eye(2))
+    whole = torch.distributions.kl_divergence(q, prior).mean()
+    assert (to_prior.mean() - whole).abs() < 4 * to_prior.std() / math.sqrt(t.numel()) + 0.05
+
+
+def test_the_reference_takes_no_gradient_and_its_phases_keep_to_themselves():
+    method = contrasted()
+    bound, adversary = (
+        {id(parameter) for parameter in phase.parameters()} for phase in method.phases()
+    )
+    assert not bound & adversary
+    assert bound | adversary == {id(parameter) for parameter in method.parameters()}
+    r = method.reference(IMAGES.unsqueeze(0))
+    assert not r.mean.requires_grad
+    assert not r.log_sd.requires_grad
+
+
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 0.0), (0.1, 0.5), (0.2, 1.0), (0.9, 1.0)])
+def test_warm_up_weighs_the_log_ratio_by_the_share_of_it_that_is_over(progress, weight):
+    method = linear_gaussian_avb(Slope())
+    method.warm_up = 0.2
+    x = IMAGES.expand(2, -1, -1)
+    batch = unlabelled(x)._replace(progress=torch.tensor(progress))
+    loss = method.phases()[0](batch, Streams(0, [0, 1], "test"))
+    noise = Streams(0, [0, 1], "test").normal(2, 2)
+    z = method.model.encoder(x, noise)
+    expected = (weight * (z @ SLOPE) - method.model.log_likelihood(x, z)).mean(1)
+    assert torch.allclose(loss, expected)

@@ -156,7 +156,9 @@ def evaluate(experiment: str, study: str, device: str, data: Path | None, run: P
 
     chosen = load_study(study)
     settings = chosen.experiment(experiment)
-    evaluate(settings, data or data_of(settings), run or folder_of(chosen, experiment), device)
+    folder = run or folder_of(chosen, experiment)
+    resume = RESULTS / chosen.name / "resume" / f"{experiment}-annealing.safetensors"
+    evaluate(settings, data or data_of(settings), folder, device, resume)
 
 
 @main.command()

@@ -61,7 +61,7 @@ def exact_metrics(
     }
     arrays = {"codes": codes[:, :FIGURE_CODES].numpy()}
     if method.estimates_log_ratio:
-        t = method.adversary(x, codes).double().mean(1)  # (R, B)
+        t = method.log_ratio(x, codes).double().mean(1)  # (R, B)
         metrics["elbo_adversary"] = Metric.of((reconstruction - t).mean(1))
         more_metrics, more_arrays = compare_with_theory(
             method, x, settings["density_codes"], streams
@@ -138,7 +138,7 @@ def compare_with_theory(
     )  # (R, B, G, G)
     log_prior = log_standard_normal(points).view(THEORY_CELLS, THEORY_CELLS)
     log_marginal = log_q.nan_to_num(-torch.inf).logsumexp(1, keepdim=True) - np.log(x.shape[1])
-    t = method.adversary(x, points.expand(len(x), -1, -1).unsqueeze(2))  # (R, G², B)
+    t = method.log_ratio(x, points.expand(len(x), -1, -1).unsqueeze(2))  # (R, G², B)
     t = t.transpose(1, 2).unflatten(2, (THEORY_CELLS, THEORY_CELLS))
     log_ratio, pmi = log_q - log_prior, log_q - log_marginal
     metrics = {

@@ -45,3 +45,9 @@ class Metric:
         if self.standard_error is not None and all(map(math.isfinite, self.standard_error)):
             entry["standard_error"] = self.standard_error
         return entry
+
+
+def over_images(values: Tensor, unit: str = NATS) -> Metric:
+    """The mean over images (R, N), with its standard error."""
+    errors = values.double().std(1) / math.sqrt(values.shape[1])
+    return Metric.of(values.double().mean(1), unit, standard_error=errors.tolist())

@@ -71,6 +71,11 @@ class GaussianProposal:
         log_det = self.factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).unsqueeze(1)
         return z, (-0.5 * noise.square() - 0.5 * LOG_2PI).sum(-1) - log_det
 
+    def noise_of(self, z: Tensor) -> Tensor:
+        """The inverse of `transform`, of one code an image: (R, B, Z) -> (R, B, Z)."""
+        columns = (z - self.mean).unsqueeze(-1)
+        return torch.linalg.solve_triangular(self.factor, columns, upper=False).squeeze(-1)
+
 
 def gaussian_log_weights(
     model: AutoEncoder, x: Tensor, mean: Tensor, factor: Tensor, noise: Tensor
@@ -78,6 +83,11 @@ def gaussian_log_weights(
     """log p(x, z) − log N(z; mean, L Lᵀ) at z = mean + L ε: noise (R, K, B, Z) -> (R, K, B)."""
     z, log_r = GaussianProposal(mean, factor).transform(noise)
     return model.log_joint(x, z) - log_r
+
+
+def prior_log_weights(model: AutoEncoder, x: Tensor, noise: Tensor) -> Tensor:
+    """log p(x|z) at the draws from p(z) that noise makes: (R, K, B, N) -> (R, K, B)."""
+    return model.log_likelihood(x, model.prior.transform(noise))
 
 
 LogJoint = Callable[[Tensor, Tensor], Tensor]

@@ -9,11 +9,12 @@ from torch import Tensor
 from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
+from aebayes.evaluation.annealed_likelihood import Parts, annealed_metrics
 from aebayes.evaluation.classes import class_metrics
 from aebayes.evaluation.exact import exact_metrics
 from aebayes.evaluation.recognise import recognition
 from aebayes.evaluation.sampled import sampled_metrics
-from aebayes.files import sha256, write_json, write_npz
+from aebayes.files import sha256, sha256_of, write_json, write_npz
 from aebayes.provenance import code_of, provenance
 from aebayes.runs import RunFiles, load_checkpoint
 from aebayes.streams import Streams
@@ -33,15 +34,20 @@ def as_trained_on(images: Tensor, scale: int, binarise: bool, streams: Streams) 
     return (streams.uniform(*x.shape[1:]) < x).float() if binarise else x
 
 
-def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -> None:
+def evaluate(
+    experiment: dict, data: Path, folder: Path, device: str = "auto", resume: Path | None = None
+) -> None:
     """Write metrics.json, arrays.npz and evaluation.json beside the checkpoint in `folder`.
+
+    Args:
+        resume: where annealing keeps what it has, if it is to go on after a kill.
 
     Raises:
         AebayesError: the checkpoint is missing, broken or another experiment's; bad data.
     """
     began = time.time()
     dataset = load(data)
-    settings = experiment["evaluation"]
+    settings, method_name = experiment["evaluation"], experiment["method"]
     # Exact evaluation is small, and its nearest neighbours and counts are the CPU's in any case.
     device = "cpu" if settings["kind"] == "exact" else device
     where = use_device(device, experiment["training"]["threads"])
@@ -67,11 +73,19 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
         metrics, arrays = sampled_metrics(method, x, train, settings, streams, compile, held_out)
         if settings.get("recognise"):
             metrics |= recognition(method.model, dataset, streams)
+        if "annealing" in settings:
+            about = [settings["annealing"], sha256(checkpoint), code_of("evaluate", method_name)]
+            about += [dataset.sha256, str(where), compile, torch.__version__]
+            chances = Streams(experiment["training"]["seed"], replicas, "annealing", where)
+            parts = Parts(resume, sha256_of(about))
+            metrics |= annealed_metrics(
+                method.model, x, settings["annealing"], chances, compile, parts
+            )
 
     write_npz(folder / "arrays.npz", arrays)
     content = {
         "experiment": experiment["name"],
-        "method": experiment["method"],
+        "method": method_name,
         "dataset": experiment["dataset"],
         "evaluation": settings,
         "dataset_sha256": dataset.sha256,
@@ -83,9 +97,11 @@ def evaluate(experiment: dict, data: Path, folder: Path, device: str = "auto") -
         "device": device_name(where),
         "threads": torch.get_num_threads(),
         "compiled": experiment["training"]["compile"] and compiler_found(),
-        "code_sha256": code_of("evaluate", experiment["method"]),
+        "code_sha256": code_of("evaluate", method_name),
         "metrics_sha256": sha256(folder / "metrics.json"),
         "arrays_sha256": sha256(folder / "arrays.npz"),
     }
     libraries = ("torch", "numpy", "scipy", "scikit-learn", "safetensors")
     write_json(folder / "evaluation.json", provenance(libraries, began, **facts))
+    if resume is not None:
+        resume.unlink(missing_ok=True)

@@ -1,6 +1,5 @@
 """Metrics and figures' arrays of a model of images: everything by sampling."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -12,7 +11,7 @@ from tqdm import tqdm
 from aebayes.compilation import compiled
 from aebayes.evaluation.likelihood import ImportanceSums, importance_sums, round_numbers
 from aebayes.evaluation.match import match_metrics
-from aebayes.evaluation.metrics import NATS, Metric
+from aebayes.evaluation.metrics import Metric, over_images
 from aebayes.evaluation.neighbours import precision_and_recall
 from aebayes.evaluation.parzen import parzen_window
 from aebayes.evaluation.posteriors import posterior_arrays
@@ -107,12 +106,6 @@ def likelihood(
         "bounds_error": np.array([bound.standard_error for bound in bounds]).T,
     }
     return nll, metrics, arrays
-
-
-def over_images(values: Tensor, unit: str = NATS) -> Metric:
-    """The mean over images (R, N), with its standard error."""
-    errors = values.double().std(1) / math.sqrt(values.shape[1])
-    return Metric.of(values.double().mean(1), unit, standard_error=errors.tolist())
 
 
 def proposals_for(model: AutoEncoder, streams: Streams, compile: bool) -> MakeProposal:
@@ -237,7 +230,7 @@ def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Te
     if has_bound(model):
         log_ratio = model.encoder.posterior(x).log_prob(codes) - model.log_prior(codes)
     elif method.estimates_log_ratio:
-        log_ratio = method.adversary(x, codes)
+        log_ratio = method.log_ratio(x, codes)
     else:
         log_ratio = torch.full_like(log_likelihood, torch.nan)
     return log_likelihood.double().mean(1), (log_likelihood - log_ratio).double().mean(1)

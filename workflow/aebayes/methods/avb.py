@@ -4,16 +4,41 @@ Two phases. "adversary": T(x, z) learns to tell pairs of data and codes from pai
 prior samples; at its optimum T* = log q(z|x) − log p(z) (Proposition 1). "bound": encoder and
 decoder maximise the ELBO with T in the place of that log ratio, and T's own dependence on the
 encoder is left out of the gradient, since its expectation is zero (Proposition 2).
+
+With adaptive contrast (Algorithm 2 of the published version) T tells codes from a Gaussian r(z|x)
+with the codes' own mean and deviations, a far nearer neighbour than the prior: its estimate of
+log q(z|x) − log p(z) is then T plus log r(z|x) − log p(z), which is known.
 """
+
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from aebayes.methods.base import Method, Phase
+from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.adversaries import JointAdversary
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.convolutions import Shape
+from aebayes.networks.normal import DiagonalNormal, aligned
+from aebayes.streams import Streams
+
+
+def logistic(t_codes: Tensor, t_contrast: Tensor) -> Tensor:
+    """−log σ(T) of codes, −log(1 − σ(T)) of what they are told from: equation 3.3."""
+    return softplus(-t_codes) + softplus(t_contrast)
+
+
+def f_divergence(t_codes: Tensor, t_contrast: Tensor) -> Tensor:
+    """−T of codes, exp(T − 1) of what they are told from: equation 5.10, Nowozin et al. 2016."""
+    return (t_contrast - 1).exp() - t_codes
+
+
+# By name: the adversary's loss, and what its optimum is beyond the log ratio.
+ADVERSARY_LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], float]] = {
+    "logistic": (logistic, 0.0),
+    "f_divergence": (f_divergence, 1.0),
+}
 
 
 class AVB(Method):
@@ -23,8 +48,13 @@ class AVB(Method):
 
     def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
+        objective = experiment.get("objective", {})
         self.model = AutoEncoder(experiment["model"], shape, replicas)
         self.adversary = self.make_adversary(experiment, shape, replicas)
+        loss = objective.get("adversary_loss", "logistic")
+        self.tell_apart, self.offset = ADVERSARY_LOSSES[loss]
+        self.contrast = objective.get("adaptive_contrast", False)
+        self.warm_up = objective.get("warm_up", 0.0)
 
     def make_adversary(self, experiment: dict, shape: Shape, replicas: int) -> nn.Module:
         """T(x, z)."""
@@ -32,18 +62,58 @@ class AVB(Method):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("bound", self.bound_loss, [self.model], self.draw_noise),
-            Phase("adversary", self.adversary_loss, [self.adversary], self.draw_noise_and_prior),
+            Phase("bound", self.bound_loss, [self.model], self.draw_for_bound),
+            Phase("adversary", self.adversary_loss, [self.adversary], self.draw_for_adversary),
         ]
 
-    def bound_loss(self, x: Tensor, noise: Tensor) -> Tensor:
-        """E_q[T(x, z) − log p(x|z)], equation 3.7: (R, B, X) -> (R,)."""
-        z = self.model.encoder(x, noise)  # (R, B, Z)
-        return (self.adversary(x, z) - self.model.log_likelihood(x, z)).mean(1)
+    def draw_for_bound(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """The encoder's noise, and, while the log ratio's weight grows, that weight."""
+        noise = self.draw_noise(batch, streams)
+        if not self.warm_up:
+            return noise
+        return *noise, (batch.progress / self.warm_up).clamp(max=1)
 
-    def adversary_loss(self, x: Tensor, noise: Tensor, prior: Tensor) -> Tensor:
-        """−E_q log σ(T(x, z)) − E_p log(1 − σ(T(x, z))), equation 3.3: (R, B, X) -> (R,)."""
+    def draw_for_adversary(self, batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
+        """The encoder's noise, and for each image what T tells codes from."""
+        if not self.contrast:
+            return self.draw_noise_and_prior(batch, streams)
+        standard = streams.normal(batch.x.shape[1], self.model.latent)
+        return *self.draw_noise(batch, streams), standard
+
+    def reference(self, x: Tensor) -> DiagonalNormal:
+        """r(z|x) of adaptive contrast: the codes' moments, which take no gradient."""
+        return DiagonalNormal(*self.model.encoder.moments(x)).held()
+
+    def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
+        """The estimate of log q(z|x) − log p(z): (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
+        if not self.contrast:
+            return self.adversary(x, z) - self.offset
+        r = self.reference(x)
+        t = self.adversary(x, standardised(z, r)) - self.offset
+        return t + r.log_prob(z) - self.model.log_prior(z)
+
+    def bound_loss(self, x: Tensor, noise: Tensor, weight: Tensor | None = None) -> Tensor:
+        """E_q[T(x, z) − log p(x|z)], equation 3.7: (R, B, X) -> (R,).
+
+        Args:
+            weight: of the log ratio, a number; 1 if absent.
+        """
+        z = self.model.encoder(x, noise)  # (R, B, Z)
+        log_ratio = self.log_ratio(x, z)
+        if weight is not None:
+            log_ratio = weight * log_ratio
+        return (log_ratio - self.model.log_likelihood(x, z)).mean(1)
+
+    def adversary_loss(self, x: Tensor, noise: Tensor, contrast: Tensor) -> Tensor:
+        """Equation 3.3 or 5.10, of codes and of what T tells them from: (R, B, X) -> (R,)."""
         with torch.no_grad():
             codes = self.model.encoder(x, noise)  # (R, B, Z)
-        t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1)).unbind(1)
-        return (softplus(-t_codes) + softplus(t_prior)).mean(1)
+            if self.contrast:
+                codes = standardised(codes, self.reference(x))
+        t_codes, t_contrast = self.adversary(x, torch.stack([codes, contrast], 1)).unbind(1)
+        return self.tell_apart(t_codes, t_contrast).mean(1)
+
+
+def standardised(z: Tensor, r: DiagonalNormal) -> Tensor:
+    """Codes in the deviations of a Gaussian from its mean: (R, ..., B, Z) -> the same."""
+    return (z - aligned(r.mean, z)) * (-aligned(r.log_sd, z)).exp()

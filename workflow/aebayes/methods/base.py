@@ -16,11 +16,13 @@ class Batch(NamedTuple):
         x: images in [0, 1], (R, B, X).
         labels: their classes, (R, B) int64; the number of classes stands for an unknown one.
         labelled: beside it, a minibatch of labelled images alone, for a method that has them.
+        progress: the share of the training that is done, a number.
     """
 
     x: Tensor
     labels: Tensor
     labelled: "Batch | None" = None
+    progress: Tensor | None = None
 
 
 Draw = Callable[[Batch, Streams], tuple[Tensor, ...]]
@@ -62,7 +64,7 @@ class Method(nn.Module):
 
     A method is made from its experiment's settings, the images' shape and the number of replicas.
     `model` is what evaluation sees; further networks (an adversary) are the method's own.
-    `estimates_log_ratio` says that `adversary(x, z)` estimates log q(z|x) − log p(z), and
+    `estimates_log_ratio` says that `log_ratio(x, z)` estimates log q(z|x) − log p(z), and
     `takes_labelled` that its phases want minibatches of labelled images beside the others.
     """
 

@@ -15,6 +15,9 @@ from aebayes.networks.convolutions import Shape, make_reader
 from aebayes.networks.layers import ACTIVATIONS, MLP, Linear
 from aebayes.networks.normal import DiagonalNormal, aligned
 
+MOMENT_POINTS = 256
+LEAST_VARIANCE = 1e-12
+
 
 class GaussianEncoder(nn.Module):
     """q(z|x) = N(z; μ(x), σ(x)²), σ = exp(linear). Kingma & Welling 2013, section 3."""
@@ -38,6 +41,61 @@ class GaussianEncoder(nn.Module):
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Codes, reparameterised: (R, B, X), (R, ..., B, Z) -> (R, ..., B, Z)."""
         return self.posterior(x).transform(noise)[0]
+
+
+class BasisNoiseEncoder(nn.Module):
+    """z = z₀(x) + Σ_i a_i(x) v_i(ε_i), ε_i ~ N(0, I): a black box whose moments are known.
+
+    The published version of AVB, section 3.4 ("adaptive contrast"): v_i does not depend on x, so
+    that the moments of q(z|x) are those of z₀, a and the v_i alone. The latter are averages over
+    fixed noise, the same for all images.
+
+    Args:
+        settings: `basis`, the number of v_i; `noise`, dimensions of each ε_i; `basis_hidden`,
+            hidden layers of each v_i.
+    """
+
+    has_density = False
+
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
+        super().__init__()
+        self.basis, self.each = settings["basis"], settings["noise"]
+        self.noise = self.basis * self.each
+        self.latent = latent
+        outputs = (1 + self.basis) * latent
+        self.network = make_reader(replicas, shape, outputs, settings)
+        sizes = [self.each, *settings["basis_hidden"], latent]
+        # The v_i side by side: each has weights of its own, as replicas have.
+        self.of_noise = MLP(replicas * self.basis, sizes, settings["activation"])
+        points = torch.quasirandom.SobolEngine(self.each, scramble=True, seed=0).draw(MOMENT_POINTS)
+        self.register_buffer("points", torch.special.ndtri(points.clamp(1e-6, 1 - 1e-6)))
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """z₀ and a: (R, B, X) -> (R, B, Z), (R, B, M, Z)."""
+        out = self.network(x).float().unflatten(-1, (1 + self.basis, self.latent))
+        return out[..., 0, :], out[..., 1:, :]
+
+    def features(self, noise: Tensor) -> Tensor:
+        """v_i(ε_i): (R, ..., M N) -> (R, ..., M, Z)."""
+        rows = noise.unflatten(-1, (self.basis, self.each)).flatten(1, -3)  # (R, B', M, N)
+        stacked = rows.transpose(1, 2).flatten(0, 1)  # (R M, B', N)
+        v = self.of_noise(stacked).float().unflatten(0, (-1, self.basis)).transpose(1, 2)
+        return v.unflatten(1, noise.shape[1:-1])
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """z(x, ε): (R, B, X), (R, ..., B, M N) -> (R, ..., B, Z)."""
+        start, scales = self.parts(x)
+        v = self.features(noise)  # (R, ..., B, M, Z)
+        return aligned(start, v[..., 0, :]) + (aligned(scales, v) * v).sum(-2)
+
+    def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log standard deviation of q(z|x) along each axis: (R, B, X) -> two (R, B, Z)."""
+        start, scales = self.parts(x)
+        points = self.points.repeat(1, self.basis).expand(len(x), -1, -1)
+        variance, mean = torch.var_mean(self.features(points), 1)  # (R, M, Z)
+        mean, variance = mean.unsqueeze(1), variance.unsqueeze(1)
+        total = (scales.square() * variance).sum(-2)
+        return start + (scales * mean).sum(-2), 0.5 * (total + LEAST_VARIANCE).log()
 
 
 CODES: dict[str, Callable[[Tensor], Tensor]] = {"linear": lambda z: z, "sigmoid": torch.sigmoid}
@@ -233,6 +291,7 @@ ENCODERS = {
     "gaussian": GaussianEncoder,
     "two_layer": TwoLayerEncoder,
     "noise": NoiseEncoder,
+    "basis_noise": BasisNoiseEncoder,
     "deterministic": DeterministicEncoder,
     "class_and_style": ClassAndStyleEncoder,
     "class_then_style": ClassThenStyleEncoder,

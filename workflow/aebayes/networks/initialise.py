@@ -26,10 +26,14 @@ INITIALISATIONS = {"glorot_uniform": glorot_uniform, "normal_001": normal_001}
 
 @torch.no_grad()
 def initialise(network: nn.Module, scheme: str, streams: Streams) -> None:
-    """Fill every affine layer and convolution, in the order of definition; biases are zero."""
+    """Fill every affine layer and convolution, in the order of definition; biases are zero.
+
+    Where a replica has several of a layer side by side, they follow each other in its stream.
+    """
     for layer in network.modules():
         if isinstance(layer, Linear | Convolution):
-            weight = INITIALISATIONS[scheme](streams, layer.fans, *layer.weight.shape[1:])
-            layer.weight.copy_(weight)
+            shape = len(layer.weight) // len(streams), *layer.weight.shape[1:]
+            weight = INITIALISATIONS[scheme](streams, layer.fans, *shape)
+            layer.weight.copy_(weight.flatten(0, 1))
             if layer.bias is not None:
                 layer.bias.zero_()

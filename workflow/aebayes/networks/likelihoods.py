@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from aebayes.streams import Streams
+
 
 class Bernoulli:
     """Independent Bernoullis; the decoder gives logits."""
@@ -16,6 +18,11 @@ class Bernoulli:
     def mean(self, logits: Tensor) -> Tensor:
         """E[x|z]: (..., X), between 0 and 1."""
         return torch.sigmoid(logits.float())
+
+    def sample(self, logits: Tensor, streams: Streams) -> Tensor:
+        """A draw from p(x|z): (R, ..., X) -> the same."""
+        mean = self.mean(logits)
+        return (streams.uniform(*mean.shape[1:]) < mean).float()
 
 
 class BernoulliLogProb(torch.autograd.Function):
@@ -71,6 +78,11 @@ class Gaussian:
         """E[x|z]: (..., X)."""
         outputs = outputs.float()
         return torch.sigmoid(outputs) if self.sigmoid else outputs
+
+    def sample(self, outputs: Tensor, streams: Streams) -> Tensor:
+        """A draw from p(x|z): (R, ..., X) -> the same."""
+        mean = self.mean(outputs)
+        return mean + self.sd * streams.normal(*mean.shape[1:])
 
 
 def make_likelihood(settings: dict) -> Bernoulli | Gaussian:

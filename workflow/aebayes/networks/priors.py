@@ -28,9 +28,17 @@ class Normal(nn.Module):
         """log p(z) in nats: (R, ..., Z) -> (R, ...)."""
         return log_standard_normal(z / self.sd) - self.latent * math.log(self.sd)
 
+    def transform(self, noise: Tensor) -> Tensor:
+        """The draw that standard normal noise makes: (R, ..., Z) -> (R, ..., Z)."""
+        return self.sd * noise
+
+    def noise_of(self, z: Tensor) -> Tensor:
+        """The inverse of `transform`."""
+        return z / self.sd
+
     def sample(self, streams: Streams, *shape: int) -> Tensor:
         """Draws: (R, *shape, Z)."""
-        return self.sd * streams.normal(*shape, self.latent)
+        return self.transform(streams.normal(*shape, self.latent))
 
     def axis(self, side: int) -> Tensor:
         """Points along an axis at which an image is shown, its quantiles: (side,)."""
@@ -269,11 +277,23 @@ class TwoLayerPrior(nn.Module):
         z1, z2 = z.split([self.z1, self.z2], -1)
         return self.lower(z2).log_prob(z1) + log_standard_normal(z2)
 
+    def transform(self, noise: Tensor) -> Tensor:
+        """The draw that standard normal noise makes: (R, ..., Z1 + Z2) -> the same."""
+        noise_1, z2 = noise.split([self.z1, self.z2], -1)
+        z1, _ = self.lower(z2).transform(noise_1)
+        return torch.cat([z1, z2], -1)
+
+    def noise_of(self, z: Tensor) -> Tensor:
+        """The inverse of `transform`."""
+        z1, z2 = z.split([self.z1, self.z2], -1)
+        lower = self.lower(z2)
+        return torch.cat([(z1 - lower.mean) * (-lower.log_sd).exp(), z2], -1)
+
     def sample(self, streams: Streams, *shape: int) -> Tensor:
         """Draws, z2 first: (R, *shape, Z1 + Z2)."""
         z2 = streams.normal(*shape, self.z2)
-        z1, _ = self.lower(z2).transform(streams.normal(*shape, self.z1))
-        return torch.cat([z1, z2], -1)
+        noise_1 = streams.normal(*shape, self.z1)
+        return self.transform(torch.cat([noise_1, z2], -1))
 
 
 class LearnedPrior(nn.Module):

@@ -211,6 +211,7 @@ class Trainer:
         the AAE; a phase that is repeated goes on to further ones.
         """
         batches: list[Batch] = []
+        progress = torch.tensor(self.step / self.settings["steps"])
         for number, phase in enumerate(self.phases):
             settings = self.settings["phases"][phase.name]
             if not runs_at(settings, self.step, self.settings["steps"]):
@@ -219,7 +220,7 @@ class Trainer:
             self.optimisers[number].param_groups[0]["lr"] = rate
             for repeat in range(settings["repeats"]):
                 if repeat == len(batches):
-                    batches.append(self.batches.next())
+                    batches.append(self.batches.next()._replace(progress=progress))
                 losses = self.descend(number, batches[repeat])
             self.history.record(number, losses)
 

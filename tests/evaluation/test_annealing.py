@@ -1,0 +1,136 @@
+import functools
+import math
+
+import pytest
+import torch
+from truths import linear_gaussian, marginal, posterior, two_layers_apart
+
+from aebayes.evaluation.annealed_likelihood import Parts, annealed_metrics
+from aebayes.evaluation.annealing import Chains, Ladder, annealed, slope_of
+from aebayes.evaluation.likelihood import CHUNK_ELEMENTS, log_likelihood_bound
+from aebayes.evaluation.proposals import Proposal, prior_log_weights
+from aebayes.streams import Streams
+
+REPLICAS = [0, 1]
+
+
+def from_prior(model, x):
+    return Proposal(x, model.latent, functools.partial(prior_log_weights, model))
+
+
+def made(model, count, seed=0):
+    """The noise of draws from p(z), and an image that the model makes of each."""
+    streams = Streams(seed, REPLICAS, "images")
+    noise = streams.normal(count, model.latent)
+    outputs = model.outputs(model.prior.transform(noise))
+    return noise, model.likelihood.sample(outputs, streams)
+
+
+def truth(model, x):
+    return torch.stack([marginal(model, r).log_prob(x[r]) for r in REPLICAS]).double()
+
+
+@pytest.mark.parametrize("latent", [2, 8])
+@pytest.mark.parametrize("schedule", ["linear", "sigmoid"])
+def test_weights_average_to_the_closed_form_of_a_linear_gaussian_model(latent, schedule):
+    model = linear_gaussian(latent=latent).requires_grad_(False)
+    noise, x = made(model, 20)
+    ladder = Ladder(200, schedule, 5, 0.7, 60)
+    forward, backward = annealed(
+        from_prior(model, x), ladder, 200, Streams(1, REPLICAS, "t"), noise
+    )
+    exact = truth(model, x).unsqueeze(1)
+    # E w = p(x) from the prior, and E 1 / w = 1 / p(x) from the posterior.
+    for weights, sign in ((forward, 1), (backward, -1)):
+        ratios = (weights.log_weights - sign * exact).exp()
+        error = ratios.std(1) / math.sqrt(ratios.shape[1])
+        assert error.median() < 0.1
+        assert ((ratios.mean(1) - 1).abs() < 5 * error).all()
+    assert abs(forward.acceptance.mean() - 0.7) < 0.15
+
+
+def test_a_trajectory_leaves_its_target_invariant():
+    model = linear_gaussian(latent=2).requires_grad_(False)
+    _, x = made(model, 1)
+    beta, count = 1.0, 4000
+    exact = [posterior(model, r, x[r]) for r in REPLICAS]
+    torch.manual_seed(0)
+    start = torch.stack([each.sample((count,)) for each in exact])  # (R, C, 1, 2)
+    streams = Streams(2, REPLICAS, "t")
+    chains = Chains(start, slope_of(from_prior(model, x)))
+    step = torch.full((2, 1, 1, 1), 0.5)
+    moved = torch.stack([chains.move(beta, step, 5, streams) for _ in range(5)]).float().mean()
+    assert 0.3 < moved < 0.99
+    for replica, each in enumerate(exact):
+        white = (chains.noise[replica, :, 0] - each.mean) @ torch.linalg.inv(each.scale_tril[0]).T
+        assert (white.mean(0).abs() < 4 / math.sqrt(count)).all()
+        assert ((white.var(0) - 1).abs() < 4 * math.sqrt(2 / count)).all()
+        assert abs((white[:, 0] * white[:, 1]).mean()) < 4 / math.sqrt(count)
+
+
+SETTINGS = {
+    "start": "prior",
+    "temperatures": 60,
+    "schedule": "sigmoid",
+    "leapfrog": 5,
+    "acceptance": 0.7,
+    "burn_in": 30,
+    "chains": 8,
+    "images": 30,
+    "simulated_images": 20,
+}
+
+
+@pytest.mark.parametrize("start", ["prior", "fitted"])
+def test_metrics_are_log_p_and_a_gap_that_holds_it(start):
+    model = linear_gaussian().requires_grad_(False)
+    _, x = made(model, 40)
+    settings = SETTINGS | {"start": start}
+    metrics = annealed_metrics(model, x, settings, Streams(3, REPLICAS, "t"))
+    exact = truth(model, x)[:, :30].mean(1)
+    # Lower by half the variance of log w, about; fitted chains have hardly a way to go.
+    below = exact - torch.tensor(metrics["annealed"].replicas)
+    gap = torch.tensor(metrics["annealed_gap"].replicas)
+    error = torch.tensor(metrics["annealed_gap"].standard_error)
+    assert (below.abs() < 0.1).all()
+    assert ((gap > -3 * error) & (gap < 0.2)).all()
+    assert all(0.5 < share < 0.95 for share in metrics["annealed_acceptance"].replicas)
+
+
+def test_two_layers_anneal_from_their_prior_to_the_same_numbers_as_importance_samples():
+    model = two_layers_apart(coupling=0.5).requires_grad_(False)
+    streams = Streams(4, REPLICAS, "t")
+    x = model.likelihood.sample(model.outputs(model.prior.sample(streams, 20)), streams)
+    settings = SETTINGS | {"images": 20, "chains": 50}
+    annealed = torch.tensor(annealed_metrics(model, x, settings, streams)["annealed"].replicas)
+    proposal = Proposal(x, model.latent, functools.partial(prior_log_weights, model))
+    sampled = log_likelihood_bound(proposal, 200_000, streams).mean(1)
+    assert ((annealed - sampled).abs() < 0.05).all()
+
+
+@pytest.mark.parametrize("done", [1, 3])
+def test_an_evaluation_that_was_killed_goes_on_with_the_same_numbers(tmp_path, monkeypatch, done):
+    monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 10 * 2 * 8 * 4)  # ten images at once: five batches
+    model = linear_gaussian().requires_grad_(False)
+    _, x = made(model, 40)
+
+    def metrics(path, fingerprint="same"):
+        parts = Parts(path, fingerprint)
+        return annealed_metrics(model, x, SETTINGS, Streams(3, REPLICAS, "t"), parts=parts)
+
+    undisturbed, path = metrics(None), tmp_path / "state.safetensors"
+    add = Parts.add
+
+    def killed(self, part, streams):
+        add(self, part, streams)
+        if len(self.done) == done:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Parts, "add", killed)
+        metrics(path)
+    assert metrics(path) == undisturbed
+    # What another checkpoint's evaluation left, or what is no such file, is not gone on from.
+    assert metrics(path, "another") == undisturbed
+    path.write_bytes(b"broken")
+    assert metrics(path) == undisturbed
