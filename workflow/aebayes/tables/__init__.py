@@ -22,6 +22,7 @@ TABLES: dict[str, Table] = {
     "aae-table-2": aae_classes.TABLE_2,
     "aae-table-3": aae_classes.TABLE_3,
     "avb-table-1": avb.TABLE_1,
+    "avb-table-2": avb.TABLE_2,
     "iwae-table-1": iwae.TABLE_1,
     "iwae-table-2": iwae.TABLE_2,
     "image-likelihoods": IMAGES,

@@ -89,7 +89,20 @@ MARKS = (
     ("{pruned}", "pruned_images"),
     ("{windows}", "parzen_samples"),
     ("{many}", "parzen_many_samples"),
+    ("{annealed}", "annealing.images"),
+    ("{chains}", "annealing.chains"),
+    ("{temperatures}", "annealing.temperatures"),
+    ("{simulated}", "annealing.simulated_images"),
 )
+
+
+def dotted(settings: dict) -> dict:
+    """The same without mappings in it: {"a": {"b": 1}} as {"a.b": 1}."""
+    flat = {}
+    for key, value in settings.items():
+        inner = dotted(value) if isinstance(value, dict) else {"": value}
+        flat |= {f"{key}.{name}".rstrip("."): entry for name, entry in inner.items()}
+    return flat
 
 
 class Layout:
@@ -191,7 +204,7 @@ class Layout:
         """What each quantity is."""
         labelled = self.study.content["tables"][self.name]["experiments"]
         experiments = [self.study.experiment(name) for name in labelled.values()]
-        settings = [each["evaluation"] for each in experiments]
+        settings = [dotted(each["evaluation"]) for each in experiments]
         notes = {quantity: quantity.note for quantity in self.table.quantities}
         weighed = [each for each in experiments if "importance_samples" in each["evaluation"]]
         scored = dict.fromkeys(
