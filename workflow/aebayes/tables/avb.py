@@ -105,8 +105,8 @@ TABLE_2 = Table(
             r"$\log p(x)$, AIS",
             "annealed",
             NOT_ASKED,
-            "annealed importance sampling with Hamiltonian Monte Carlo of the first {annealed} test "
-            "images, {chains} chains each and {temperatures} temperatures, below log p(x) in "
+            "annealed importance sampling with Hamiltonian Monte Carlo of the first {annealed} "
+            "test images, {chains} chains each and {temperatures} temperatures, below log p(x) in "
             "expectation",
         ),
         Quantity(
