@@ -16,6 +16,7 @@ PHASES = {
     "aae": ["reconstruction", "discriminator", "generator"],
 }
 CELLS = 12
+POSTERIOR_KLS = {"vae": [0.13, 0.12], "avb": [0.02, 0.01], "aae": [0.06, 0.05]}
 LABELLED = {"VAE": "vae-run", "AVB": "avb-run", "AAE": "aae-run"}
 # By experiment: weighting, samples in the bound, latent units.
 IWAES = {
@@ -169,6 +170,7 @@ def study() -> Study:
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,
+                "avb-objectives": every,
                 "avb-theory": {"experiments": {"AVB": "avb-run"}},
                 "divergences": {"experiments": {"GAN": "gan-run"}},
                 "iwae-bounds": {"experiments": dict(BOUNDED)},
@@ -191,9 +193,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_npz(run / "arrays.npz", arrays_of(method))
         write_text(run / "history.csv", history_of(method))
         names = ("adversary_log_ratio_rms", "adversary_pmi_rms")
-        write_json(
-            run / "metrics.json", {"metrics": {name: {"replicas": [0.25, 9.0]} for name in names}}
-        )
+        metrics = {name: {"replicas": [0.25, 9.0]} for name in names}
+        metrics["posterior_kl"] = {"replicas": POSTERIOR_KLS[method]}
+        write_json(run / "metrics.json", {"metrics": metrics})
     for name, (_, _, latent) in IWAES.items():
         write_npz(folder / "runs" / name / "arrays.npz", iwae_arrays_of(latent))
     write_npz(folder / "runs" / "classes-run" / "arrays.npz", arrays_of("classes"))

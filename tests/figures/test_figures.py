@@ -194,6 +194,21 @@ def test_curves_are_the_replicas_mean_and_range(sources: dict[str, Sources]) -> 
     assert (heights.min(), heights.max()) == pytest.approx((1 + 1 / 30, 2.1))
 
 
+def test_objectives_end_in_every_replicas_divergence_on_one_scale(
+    sources: dict[str, Sources],
+) -> None:
+    with style.applied():
+        figure = drawn("avb-objectives", sources)
+    last = [axes for axes in figure.axes if axes.get_xlim() == (0.5, 2.5)]
+    assert [list(axes.lines[0].get_ydata()) for axes in last] == [
+        [0.13, 0.12],
+        [0.02, 0.01],
+        [0.06, 0.05],
+    ]
+    assert all(axes.get_ylim() == last[0].get_ylim() for axes in last)
+    assert last[0].get_ylim()[1] > 0.13
+
+
 def test_same_test_images_are_shown_once(sources: dict[str, Sources]) -> None:
     with style.applied():
         labels = [axes.get_ylabel() for axes in drawn("reconstructions", sources).axes]

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from aebayes.figures.sources import Sources
+from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import method_colour, new_figure, note
 
 LABEL_WIDTH = 16  # characters: a row is not taller
@@ -39,6 +39,45 @@ def draw_curves(sources: Sources) -> Figure:
         lowest = [axes for axes in column if axes.figure is not None][-1]
         lowest.set_xlabel("step / 1000")
     return figure
+
+
+def draw_objectives(sources: Sources) -> Figure:
+    """A row an experiment: its phases' losses, and how far q(z|x) ends from the posterior."""
+    experiments = sources.experiments()
+    phases = list(dict.fromkeys(name for shown in experiments for name in sources.phases(shown)))
+    figure = new_figure(0.95 * len(experiments) + 0.3)
+    grid = figure.subplots(len(experiments), len(phases) + 1, squeeze=False)
+    for row, shown in zip(grid, experiments, strict=True):
+        colour = method_colour(shown.method)
+        history = shown.history(sources.phases(shown))
+        for axes, name in zip(row[:-1], phases, strict=True):
+            if name in history.columns:
+                show_losses(axes, history, name, colour)
+            else:
+                axes.set_axis_off()
+        show_ends(row[-1], shown, history["replica"].nunique(), colour)
+        row[0].set_ylabel(f"{fill(shown.label, LABEL_WIDTH)}\n(nats)", color=colour)
+    for axes, name in zip(grid[0], [*phases, "final KL"], strict=True):
+        axes.set_title(name)
+    figure.align_ylabels(grid[:, 0])
+    for axes in grid[-1, :-1]:
+        axes.set_xlabel("step / 1000")
+    grid[-1, -1].set_xlabel("replica")
+    highest = max(axes.get_ylim()[1] for axes in grid[:, -1])
+    for axes in grid[:, -1]:
+        axes.set_ylim(0, 1.1 * highest)
+    note(figure, "bands: range over replicas")
+    return figure
+
+
+def show_ends(axes: Axes, shown: Shown, replicas: int, colour: str) -> None:
+    """KL(q(z|x), p(z|x)) of every replica, a point each."""
+    ends = [shown.metric("posterior_kl", replica) for replica in range(replicas)]
+    axes.plot(range(1, replicas + 1), ends, "o", color=colour, markersize=2.5)
+    axes.set(xlim=(0.5, len(ends) + 0.5), ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(min(5, len(ends)), integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(3))
+    sns.despine(ax=axes)
 
 
 def show_losses(axes: Axes, history: pd.DataFrame, phase: str, colour: str) -> None:
