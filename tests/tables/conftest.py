@@ -65,6 +65,7 @@ def study() -> Study:
                 "aae-match": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "aae-table-1": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},
+                "avb-table-2": {"experiments": {"VAE, z = 8": "vae-mnist"}},
                 "image-likelihoods": {"experiments": {"VAE, IWAE nets": "vae-mnist"}},
                 "iwae-table-1": {
                     "experiments": {

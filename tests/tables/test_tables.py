@@ -155,6 +155,22 @@ def test_published_mnist_value_stands_beside_the_papers_own_nets_only(
     assert cells["VAE, IWAE nets", column]["published"] == ""
 
 
+def test_avb_table_2_keeps_estimates_apart_and_says_how_log_p_was_annealed(
+    study: Study, evaluate: Callable[..., Path], tmp_path: Path
+) -> None:
+    evaluation = study.content["experiments"]["vae-mnist"]["evaluation"]
+    evaluation["annealing"] = {"images": 200, "chains": 8, "temperatures": 300}
+    annealed = {"unit": "nats/image", "replicas": [-90.0], "mean": -90.0, "sd": None}
+    evaluate("vae-mnist", {"annealed": annealed})
+    cells = cells_of("avb-table-2", study, tmp_path)
+    assert cells["VAE, z = 8", "log p(x), annealed"]["mean"] == "-90.0"
+    assert cells["VAE, z = 8", "log p(x), annealed"]["published"] == "-90.9"
+    assert cells["VAE, z = 8", "ELBO"]["published"] == "-98.1"
+    assert cells["VAE, z = 8", "ELBO from T"]["published"] == ""
+    text = (tmp_path / "tables" / "avb-table-2.md").read_text()
+    assert "of the first 200 test images, 8 chains each and 300 temperatures" in text
+
+
 @pytest.mark.parametrize(
     "facts",
     [
