@@ -163,7 +163,7 @@ def test_avb_table_2_keeps_estimates_apart_and_says_how_log_p_was_annealed(
     annealed = {"unit": "nats/image", "replicas": [-90.0], "mean": -90.0, "sd": None}
     evaluate("vae-mnist", {"annealed": annealed})
     cells = cells_of("avb-table-2", study, tmp_path)
-    assert cells["VAE, z = 8", "log p(x), annealed"]["mean"] == "-90.0"
+    assert cells["VAE, z = 8", "log p(x), annealed"]["mean"] == "-90"
     assert cells["VAE, z = 8", "log p(x), annealed"]["published"] == "-90.9"
     assert cells["VAE, z = 8", "ELBO"]["published"] == "-98.1"
     assert cells["VAE, z = 8", "ELBO from T"]["published"] == ""
