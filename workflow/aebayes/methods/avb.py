@@ -71,7 +71,8 @@ class AVB(Method):
         noise = self.draw_noise(batch, streams)
         if not self.warm_up:
             return noise
-        return *noise, (batch.progress / self.warm_up).clamp(max=1)
+        share = (batch.progress / self.warm_up).clamp(max=1)
+        return *noise, share.to(batch.x.device)
 
     def draw_for_adversary(self, batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
         """The encoder's noise, and for each image what T tells codes from."""
