@@ -26,6 +26,17 @@ def optimal_t(x, z):
     return log_normal(z, (MEAN * x).expand_as(z), log_sd) - log_standard_normal(z)
 
 
+def teach_adversary(method, x, streams, steps=1200):
+    """Descend the adversary's loss alone, its rate falling to 0, on images x (R, B, X)."""
+    adversary = method.phases()[1]
+    optimiser = torch.optim.Adam(method.adversary.parameters(), lr=5e-3)
+    for step in range(steps):
+        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
+        optimiser.zero_grad()
+        adversary(unlabelled(x), streams).sum().backward()
+        optimiser.step()
+
+
 @pytest.mark.parametrize("loss", ["logistic", "f_divergence"])
 def test_discriminator_recovers_log_density_ratio(monkeypatch, loss):
     """Proposition 1, and its like for the objective 5.10, whose optimum is one higher."""
@@ -40,16 +51,8 @@ def test_discriminator_recovers_log_density_ratio(monkeypatch, loss):
         torch.nn.init.normal_(parameter, std=0.3)
     method.model.encoder.noise = 1
     monkeypatch.setattr(method.model.encoder, "forward", known_q)
-    adversary = method.phases()[1]
     streams = Streams(0, [0], "test")
-    x = X.repeat(1, 256, 1)
-    optimiser = torch.optim.Adam(method.adversary.parameters(), lr=5e-3)
-    steps = 1200
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
-        optimiser.zero_grad()
-        adversary(unlabelled(x), streams).sum().backward()
-        optimiser.step()
+    teach_adversary(method, X.repeat(1, 256, 1), streams)
     with torch.no_grad():
         x = X.repeat(1, 2000, 1)
         z = known_q(x, streams.normal(*x.shape[1:]))
@@ -209,15 +212,8 @@ def test_t_under_adaptive_contrast_recovers_a_known_divergence():
         covariance = torch.einsum("bmni,bmnj->bij", weights, weights)
     correlation = covariance[:, 0, 1] / covariance.diagonal(dim1=1, dim2=2).prod(1).sqrt()
     truth = (-0.5 * (1 - correlation.square()).log()).mean()
-    adversary = method.phases()[1]
     streams = Streams(0, [0], "test")
-    optimiser = torch.optim.Adam(method.adversary.parameters(), lr=5e-3)
-    steps = 1000
-    for step in range(steps):
-        optimiser.param_groups[0]["lr"] = 5e-3 * (1 - step / steps)
-        optimiser.zero_grad()
-        adversary(unlabelled(x), streams).sum().backward()
-        optimiser.step()
+    teach_adversary(method, x, streams)
     x = IMAGES.repeat(5000, 1).unsqueeze(0)
     with torch.no_grad():
         z = encoder(x, streams.normal(x.shape[1], encoder.noise))
