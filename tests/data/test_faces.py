@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aebayes.data import DATASETS, freyfaces, lfwcrop
+from aebayes.data import DATASETS, celeba_10k, freyfaces, lfwcrop
 from aebayes.data.dataset import load
 from aebayes.data.fetch import fetch
 from aebayes.data.prepare import prepare
@@ -84,6 +84,50 @@ def test_wrong_archive_is_named_with_the_reason(tmp_path, content, reason):
     assert lfwcrop.NAME in caught.value.problem and reason in caught.value.problem
 
 
+def photographs(count: int) -> dict[str, bytes]:
+    """Faces of one colour each, in no order."""
+    numbers = GENERATOR.permuted(np.arange(count))
+    frames = {n: np.full((109, 89, 3), (5 * n, 100, 50), np.uint8) for n in numbers}
+    return {f"celebA/{n + 1:06d}.jpg": encoded(frame, "JPEG") for n, frame in frames.items()}
+
+
+@pytest.mark.parametrize("side", [32, 64])
+def test_celeba_faces_are_split_in_the_order_of_their_numbers_with_their_colours(tmp_path, side):
+    packed(tmp_path / celeba_10k.NAME, photographs(20))
+    splits = celeba_10k.read(tmp_path, side, (14, 2, 4))
+    faces = np.concatenate([splits[part][0] for part in SPLITS])
+    assert [len(splits[part][0]) for part in SPLITS] == [14, 2, 4]
+    assert faces.shape == (20, 3, side, side)
+    expected = np.stack([5 * np.arange(20), np.full(20, 100), np.full(20, 50)], 1)
+    assert np.abs(faces.mean((2, 3)) - expected).max() < 4  # a JPEG's colours are not exact
+
+
+def test_celeba_crop_is_the_centre_averaged():
+    levels = np.zeros((109, 89, 3), np.uint8)
+    levels[17:91, 7:44] = 200  # the left half of the centre
+    levels[:17] = levels[91:] = levels[:, :7] = levels[:, 81:] = 90
+    face = celeba_10k.crop(levels, 64)
+    assert face.shape == (3, 64, 64)
+    assert (face[:, :, :32] == 200).all()
+    assert (face[:, :, 32:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (photographs(3), "it has 3 faces, expected 10000"),
+        ({"celebA/000001.jpg": encoded(FACES[0], "JPEG")}, "is 64x64, not 89x109"),
+        ({"celebA/000001.jpg": bytes(50_001)}, "unpacks to 50001 bytes"),
+        ({"celebA/1.jpg": b""}, "it has no faces celebA/NNNNNN.jpg"),
+    ],
+)
+def test_wrong_archive_of_celeba_is_named_with_the_reason(tmp_path, content, reason):
+    packed(tmp_path / celeba_10k.NAME, content)
+    with pytest.raises(AebayesError) as caught:
+        celeba_10k.read(tmp_path, 64)
+    assert celeba_10k.NAME in caught.value.problem and reason in caught.value.problem
+
+
 def test_frames_keep_their_order_and_the_last_are_for_test(tmp_path):
     frames = GENERATOR.integers(0, 256, (1965, 28, 20), dtype=np.uint8)
     write_npz(tmp_path / freyfaces.NAME, {"images": frames})
@@ -108,11 +152,17 @@ def test_other_arrays_than_the_frames_are_refused(tmp_path, arrays, reason):
 
 
 @pytest.mark.parametrize(
-    ("name", "counts"), [("lfwcrop", [10_396, 1_169, 1_668]), ("freyfaces", [1_565, 200, 200])]
+    ("name", "counts"),
+    [
+        ("lfwcrop", [10_396, 1_169, 1_668]),
+        ("freyfaces", [1_565, 200, 200]),
+        ("celeba_10k_32", [8_000, 1_000, 1_000]),
+    ],
 )
 def test_real_files_of_a_mirror_are_prepared_with_the_counts_of_their_card(tmp_path, name, counts):
     mirror = Path(__file__).resolve().parents[3] / "shared" / "data"
-    if not (mirror / name).is_dir():
+    folders = (name, DATASETS[name].shared_folder or name)
+    if not any((mirror / folder).is_dir() for folder in folders):
         pytest.skip(f"no mirror of {name} beside the project")
     fetch(name, tmp_path / "raw", [str(mirror)])
     prepare(name, tmp_path / "raw", tmp_path / f"{name}.npz", tmp_path / f"{name}.json")

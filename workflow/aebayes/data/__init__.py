@@ -5,6 +5,7 @@ add its `RECIPE` to `DATASETS`; fetching, verifying, preparing and loading then 
 """
 
 from aebayes.data import (
+    celeba_10k,
     digits,
     four_points,
     freyfaces,
@@ -21,10 +22,11 @@ from aebayes.data.recipe import Recipe
 from aebayes.errors import AebayesError
 
 DATASETS: dict[str, Recipe] = {
-    module.RECIPE.name: module.RECIPE
-    for module in (
-        *(four_points, digits, mnist, mnist_fixed, omniglot, omniglot_drawings),
-        *(freyfaces, lfwcrop, svhn, tfd, two_modes),
+    recipe.name: recipe
+    for recipe in (
+        *(four_points.RECIPE, two_modes.RECIPE, digits.RECIPE, mnist.RECIPE, mnist_fixed.RECIPE),
+        *(omniglot.RECIPE, omniglot_drawings.RECIPE, svhn.RECIPE),
+        *(freyfaces.RECIPE, lfwcrop.RECIPE, tfd.RECIPE, celeba_10k.RECIPE, celeba_10k.RECIPE_32),
     )
 }
 

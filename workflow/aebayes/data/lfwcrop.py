@@ -26,7 +26,7 @@ NAME = "lfwcrop_grey_png.zip"
 FACES = Pictures(
     re.compile(r"(?:\w+/)?faces/(?P<path>[^/]+_\d{4})\.p[ng][gm]"),
     "faces faces/PERSON_0001.png",
-    SIDE,
+    (SIDE, SIDE),
     20_000,  # a few thousand bytes each
     ("PNG", "PPM"),
 )

@@ -37,7 +37,7 @@ DRAWINGS = Pictures(
     # Some mirrors lack the folder above the alphabets.
     re.compile(r"(?:images_\w+/)?(?P<path>[^/]+/character\d\d/\d{4}_\d\d)\.png"),
     "drawings ALPHABET/characterNN/XXXX_YY.png",
-    SIDE,
+    (SIDE, SIDE),
     MOST_PNG_BYTES,
     ("PNG",),
 )

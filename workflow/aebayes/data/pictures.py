@@ -22,22 +22,25 @@ class Pictures:
     Args:
         layout: of a member's whole path; its group `path` names the picture.
         wanted: the same in words.
-        side: of a picture, in pixels.
+        size: width and height of a picture, in pixels.
         most_bytes: that a picture's file may have.
         formats: of its file, as PIL names them.
+        colours: three to a pixel, red, green and blue, instead of one grey level.
     """
 
     layout: re.Pattern
     wanted: str
-    side: int
+    size: tuple[int, int]
     most_bytes: int
     formats: tuple[str, ...]
+    colours: bool = False
 
     def read(self, path: Path) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the pictures of an archive in the order of their paths.
 
         Yields:
-            Its path, as `layout` has it, and its grey levels, (side, side) uint8.
+            Its path, as `layout` has it, and its levels, (height, width), or with colours
+            (height, width, 3), uint8.
 
         Raises:
             ValueError: it is no archive of such pictures.
@@ -63,7 +66,7 @@ class Pictures:
         return members
 
     def decode(self, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
-        """A picture's grey levels, (side, side) uint8.
+        """A picture's levels, as `read` yields them.
 
         Raises:
             ValueError: it is no picture of that size, or absurdly large.
@@ -76,11 +79,10 @@ class Pictures:
         try:
             content = io.BytesIO(archive.read(member))
             with Image.open(content, formats=list(self.formats)) as image:
-                if image.size == (self.side, self.side):  # as its header says: nothing is decoded
-                    return np.asarray(image.convert("L"))
+                if image.size == self.size:  # as its header says: nothing is decoded
+                    return np.asarray(image.convert("RGB" if self.colours else "L"))
         except (Image.DecompressionBombError, *BROKEN) as problem:
             kinds = " or ".join(self.formats)
             raise ValueError(f"{member.filename} is not a readable {kinds}: {problem}") from problem
-        raise ValueError(
-            f"{member.filename} is {image.width}x{image.height}, not {self.side}x{self.side}"
-        )
+        found, wanted = ("x".join(map(str, size)) for size in (image.size, self.size))
+        raise ValueError(f"{member.filename} is {found}, not {wanted}")
