@@ -6,6 +6,8 @@ import tiny
 
 from aebayes.data.dataset import load
 from aebayes.errors import AebayesError
+from aebayes.evaluation.annealed_likelihood import Parts
+from aebayes.evaluation.likelihood import CHUNK_ELEMENTS
 from aebayes.evaluation.run import evaluate
 from aebayes.files import read_npz
 from aebayes.training.run import train
@@ -40,6 +42,69 @@ def test_four_points_have_every_metric_and_the_bound_is_below_the_likelihood(
     ):
         assert bound < truth + 0.05
     assert max(metrics["quadrature_error"]["replicas"]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    "objective", [{"adversary_loss": "f_divergence"}, {"adaptive_contrast": True, "warm_up": 0.5}]
+)
+def test_avb_by_other_objectives_is_measured_against_the_same_truths(prepared, tmp_path, objective):
+    experiment = tiny.experiment("avb") | {"objective": objective}
+    basis = {"kind": "basis_noise", "basis": 2, "noise": 3, "basis_hidden": [4], **tiny.LAYERS}
+    experiment["model"] = experiment["model"] | {"encoder": basis}
+    metrics = evaluated(prepared, tmp_path, experiment)
+    assert set(metrics) >= EXACT | {"elbo_adversary", "adversary_log_ratio_rms"}
+    for bound, truth in zip(
+        metrics["elbo"]["replicas"], metrics["log_likelihood"]["replicas"], strict=True
+    ):
+        assert bound < truth + 0.05
+
+
+ANNEALING = {
+    "temperatures": 20,
+    "schedule": "sigmoid",
+    "leapfrog": 3,
+    "acceptance": 0.65,
+    "burn_in": 10,
+    "chains": 4,
+    "images": 24,
+    "simulated_images": 8,
+}
+
+
+@pytest.mark.parametrize("start", ["prior", "fitted"])
+@pytest.mark.parametrize("method", ["vae", "aae"])
+def test_annealed_evaluation_that_was_killed_ends_in_the_same_bytes(
+    prepared, tmp_path, monkeypatch, method, start
+):
+    experiment = tiny.experiment(method, "digits") | {"binarisation": "dynamic"}
+    annealing = ANNEALING | {"start": start}
+    experiment["evaluation"] = experiment["evaluation"] | {"annealing": annealing}
+    data, resume = prepared / "digits.npz", tmp_path / "annealing.safetensors"
+    train(experiment, data, tmp_path, tmp_path / "resume", "cpu")
+    monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 2 * 4 * 8 * 64)  # eight images at once
+    evaluate(experiment, data, tmp_path, "cpu", resume)
+    undisturbed = (tmp_path / "metrics.json").read_bytes()
+    assert not resume.exists()
+    add = Parts.add
+
+    def killed(self, part, streams):
+        add(self, part, streams)
+        if len(self.done) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Parts, "add", killed)
+        evaluate(experiment, data, tmp_path, "cpu", resume)
+    assert resume.exists()
+    evaluate(experiment, data, tmp_path, "cpu", resume)
+    assert (tmp_path / "metrics.json").read_bytes() == undisturbed
+    assert not resume.exists()
+    metrics = json.loads(undisturbed)["metrics"]
+    # Annealing's lower bound is the tighter: of other images than the importance samples', though.
+    for annealed, nll in zip(
+        metrics["annealed"]["replicas"], metrics["nll"]["replicas"], strict=True
+    ):
+        assert abs(annealed + nll) < 3
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "noise", "deterministic"])
