@@ -12,6 +12,7 @@ from aebayes.evaluation.proposals import Proposal, prior_log_weights
 from aebayes.streams import Streams
 
 REPLICAS = [0, 1]
+SEEDS = 8
 
 
 def from_prior(model, x):
@@ -24,6 +25,12 @@ def made(model, count, seed=0):
     noise = streams.normal(count, model.latent)
     outputs = model.outputs(model.prior.transform(noise))
     return noise, model.likelihood.sample(outputs, streams)
+
+
+def over_seeds(draws):
+    """Mean and standard error of numbers, (R,) for each seed."""
+    draws = torch.stack(draws)
+    return draws.mean(0), draws.std(0) / math.sqrt(len(draws))
 
 
 def truth(model, x):
@@ -86,15 +93,19 @@ def test_metrics_are_log_p_and_a_gap_that_holds_it(start):
     model = linear_gaussian().requires_grad_(False)
     _, x = made(model, 40)
     settings = SETTINGS | {"start": start}
-    metrics = annealed_metrics(model, x, settings, Streams(3, REPLICAS, "t"))
+    runs = [annealed_metrics(model, x, settings, Streams(s, REPLICAS, "t")) for s in range(SEEDS)]
     exact = truth(model, x)[:, :30].mean(1)
-    # Lower by half the variance of log w, about; fitted chains have hardly a way to go.
-    below = exact - torch.tensor(metrics["annealed"].replicas)
-    gap = torch.tensor(metrics["annealed_gap"].replicas)
-    error = torch.tensor(metrics["annealed_gap"].standard_error)
-    assert (below.abs() < 0.1).all()
-    assert ((gap > -3 * error) & (gap < 0.2)).all()
-    assert all(0.5 < share < 0.95 for share in metrics["annealed_acceptance"].replicas)
+    below, below_error = over_seeds(
+        [exact - torch.tensor(run["annealed"].replicas) for run in runs]
+    )
+    gap, gap_error = over_seeds([torch.tensor(run["annealed_gap"].replicas) for run in runs])
+    # A lower bound in expectation, and no farther from log p(x) than the gap says.
+    assert (below > -4 * below_error).all()
+    assert (below < gap + 4 * (below_error + gap_error)).all()
+    assert (gap > -4 * gap_error).all()
+    assert (gap < 0.2).all()
+    for run in runs:
+        assert all(0.5 < share < 0.95 for share in run["annealed_acceptance"].replicas)
 
 
 def test_two_layers_anneal_from_their_prior_to_the_same_numbers_as_importance_samples():
@@ -102,10 +113,15 @@ def test_two_layers_anneal_from_their_prior_to_the_same_numbers_as_importance_sa
     streams = Streams(4, REPLICAS, "t")
     x = model.likelihood.sample(model.outputs(model.prior.sample(streams, 20)), streams)
     settings = SETTINGS | {"images": 20, "chains": 50}
-    annealed = torch.tensor(annealed_metrics(model, x, settings, streams)["annealed"].replicas)
-    proposal = Proposal(x, model.latent, functools.partial(prior_log_weights, model))
-    sampled = log_likelihood_bound(proposal, 200_000, streams).mean(1)
-    assert ((annealed - sampled).abs() < 0.05).all()
+    differences = []
+    for seed in range(SEEDS):
+        streams = Streams(seed, REPLICAS, "t")
+        annealed = annealed_metrics(model, x, settings, streams)["annealed"]
+        sampled = log_likelihood_bound(from_prior(model, x), 100_000, streams).mean(1)
+        differences.append(torch.tensor(annealed.replicas) - sampled)
+    mean, error = over_seeds(differences)
+    # Both are below by half the variance of their means of weights, a few thousandths of a nat.
+    assert (mean.abs() < 4 * error + 5e-3).all()
 
 
 @pytest.mark.parametrize("done", [1, 3])

@@ -2,15 +2,13 @@
 
 from dataclasses import replace
 
+from aebayes.tables import likelihoods
 from aebayes.tables.table import START, UNITS, Quantity, Table
 
-NLL = Quantity(
-    "−log p(x), k importance samples",
-    r"$-\log p(x)$",
-    "nll",
-    "metrics.json of this run lacks it",
-    "−L_k of {scored} test images, an upper bound on −log p(x) in expectation, with {k} importance "
-    "samples an image from q(z|x)",
+NLL = replace(
+    likelihoods.NLL,
+    note="−L_k of {scored} test images, an upper bound on −log p(x) in expectation, with {k} "
+    "importance samples an image from q(z|x)",
 )
 ACTIVE = Quantity(
     "active units",
