@@ -42,6 +42,12 @@ class Project:
         study = ("--config", "study=tiny.yaml")
         return self.command(TOOLS / "snakemake", "--cores", cores, *words, *study)
 
+    def aebayes(self, *words: object) -> subprocess.CompletedProcess:
+        """Run a command of the project's own library on the tiny study."""
+        own = f"PYTHONPATH={self.folder / 'workflow'}"
+        command = ("env", own, TOOLS / "python", "-m", "aebayes")
+        return self.command(*command, *words, "--study", "tiny.yaml")
+
     def dvc(self, *words: str) -> subprocess.CompletedProcess:
         """Run a DVC command."""
         return self.command(TOOLS / "dvc", *words)

@@ -69,7 +69,8 @@ def run_pipeline(root: Path) -> None:
     for number, name in enumerate(EXPERIMENTS):
         run = root / "results/pocket/runs" / name
         metric = {"unit": "nats", "replicas": [-1.0, -2.0], "mean": -1.5 - number, "sd": 0.7}
-        metrics = {"experiment": name, "metrics": {"log-likelihood": metric}}
+        about = {"experiment": name, "method": name.partition("-")[0], "dataset": "digits"}
+        metrics = about | {"metrics": {"log-likelihood": metric}}
         write(run / "checkpoint.safetensors", name.encode())
         write(run / "optimiser.safetensors", f"optimiser of {name}".encode())
         write(run / "metrics.json", json.dumps(metrics).encode())

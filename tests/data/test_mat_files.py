@@ -12,7 +12,7 @@ from aebayes.data import svhn, tfd
 from aebayes.data.dataset import Dataset
 from aebayes.data.fetch import fetch
 from aebayes.errors import AebayesError
-from aebayes.runs import with_steps
+from aebayes.settings import with_steps
 from aebayes.training.loop import Interruptions
 from aebayes.training.run import make_trainer
 

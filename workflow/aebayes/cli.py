@@ -6,6 +6,7 @@ Heavy imports wait inside the commands: a figure should not pay for torch.
 import functools
 import logging
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,7 +87,8 @@ def prepare(dataset: str, raw: Path, out: Path) -> None:
     """Turn DATASET's raw files into one npz and its card under data/processed/."""
     from aebayes.data.prepare import prepare
 
-    prepare(dataset, raw, out / f"{dataset}.npz", out / f"{dataset}.json")
+    kinds = ("npz", "json", "provenance.json")
+    prepare(dataset, raw, *(out / f"{dataset}.{kind}" for kind in kinds))
 
 
 def folder_of(study: Study, experiment: str) -> Path:
@@ -168,11 +170,15 @@ def evaluate(experiment: str, study: str, device: str, data: Path | None, run: P
 @reporting
 def table(name: str, study: str, without: tuple[str, ...]) -> None:
     """Write the table NAME as CSV, Markdown and LaTeX from the runs' metrics."""
-    from aebayes.tables import make_table
+    from aebayes.records import Place, table_files, write_record
+    from aebayes.tables import inputs, make_table
 
+    began = time.time()
     chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_table(name, chosen, folder / "runs", folder / "tables")
+    files = table_files(name, inputs(name, chosen))
+    write_record("table", name, chosen, Place(folder), files, ("pyyaml",), began)
 
 
 @main.command()
@@ -182,11 +188,16 @@ def table(name: str, study: str, without: tuple[str, ...]) -> None:
 @reporting
 def figure(name: str, study: str, without: tuple[str, ...]) -> None:
     """Draw the figure NAME as PNG and PDF from the runs' arrays and histories."""
-    from aebayes.figures import make_figure
+    from aebayes.figures import inputs, make_figure
+    from aebayes.records import Place, figure_files, write_record
 
+    began = time.time()
     chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_figure(name, chosen, folder / "runs", PROCESSED, folder / "figures")
+    files = figure_files(name, *inputs(name, chosen))
+    libraries = ("matplotlib", "numpy", "pandas", "seaborn")
+    write_record("figure", name, chosen, Place(folder), files, libraries, began)
 
 
 @main.command()
@@ -194,8 +205,123 @@ def figure(name: str, study: str, without: tuple[str, ...]) -> None:
 @without_option
 @reporting
 def version(study: str, without: tuple[str, ...]) -> None:
-    """Put the study's datasets and checkpoints under DVC."""
+    """Put the study's datasets and checkpoints under DVC, and write its manifest."""
+    from aebayes.audit.manifest import make_manifest
     from aebayes.version import version_study
 
     chosen = load_study(study).without(without)
     version_study(chosen.name, chosen.experiments, chosen.datasets, Path())
+    make_manifest(chosen, RESULTS / chosen.name)
+
+
+folder_option = path_option("--folder", "The study's folder.  [default: results/<study>]")
+
+
+@main.command()
+@study_option
+@without_option
+@folder_option
+@click.option("--partial", is_flag=True, help="Of a study that is not finished, or of a copy.")
+@reporting
+def manifest(study: str, without: tuple[str, ...], folder: Path | None, partial: bool) -> None:
+    """Write the study's manifest: every artefact's hash, and what made it from what."""
+    from aebayes.audit.manifest import make_manifest
+
+    chosen = load_study(study).without(without)
+    make_manifest(chosen, folder or RESULTS / chosen.name, partial)
+
+
+@main.command()
+@study_option
+@folder_option
+@path_option("--out", "Where audit.json and index.html go.  [default: results/<study>/audit]")
+@click.option("--deep", is_flag=True, help="Compute metrics and datasets anew, too.")
+@click.option("--quick", is_flag=True, help="Only hashes and links: make nothing again.")
+@reporting
+def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: bool) -> None:
+    """Prove where every number came from, or name the first link that does not hold.
+
+    Exit status: 0 everything is what was made, 1 something is not, 2 it could not be told.
+    """
+    from aebayes.audit.again import make_again
+    from aebayes.audit.audit import SOUND, Audit
+    from aebayes.audit.report import report
+
+    chosen = load_study(study)
+    results = RESULTS / chosen.name
+    checked = Audit.of(chosen, folder or results)
+    if not quick:
+        make_again(checked, deep, lambda what: click.echo(f"making again: {what}", err=True))
+    out = out or results / "audit"
+    report(checked, out)
+    for key, finding in sorted(checked.findings.items()):
+        if finding.status not in SOUND:
+            click.echo(f"{finding.status}: {key}: {finding.why}")
+    for step, why in checked.broken.items():
+        click.echo(f"broken link: {step}: {why}")
+    counts = ", ".join(f"{count} {status}" for status, count in checked.counts.items())
+    click.echo(f"{chosen.name}: {counts}; {out / 'index.html'}")
+    sys.exit(0 if checked.clean else 1)
+
+
+reference_option = path_option(
+    "--reference", "The reference results.  [default: results/reference/<study>]"
+)
+
+
+@main.command()
+@study_option
+@folder_option
+@reference_option
+@reporting
+def promote(study: str, folder: Path | None, reference: Path | None) -> None:
+    """Make the finished study the reference results, if its audit is clean."""
+    from aebayes.audit.reference import promote
+
+    chosen = load_study(study)
+    target = reference or RESULTS / "reference" / chosen.name
+    promote(chosen, folder or RESULTS / chosen.name, target)
+    click.echo(target)
+
+
+@main.command()
+@study_option
+@folder_option
+@reference_option
+@click.option("--remote", help="DVC's name of a remote.  [default: DVC's default remote]")
+@reporting
+def restore(study: str, folder: Path | None, reference: Path | None, remote: str | None) -> None:
+    """Bring a study back from its reference results and a DVC remote, without training."""
+    from aebayes.audit.reference import restore
+
+    chosen = load_study(study)
+    source = reference or RESULTS / "reference" / chosen.name
+    restore(chosen, source, folder or RESULTS / chosen.name, remote, Path())
+
+
+@main.command()
+@study_option
+@folder_option
+@reference_option
+@click.option("--all", "everything", is_flag=True, help="Differences within the spread, too.")
+@reporting
+def compare(study: str, folder: Path | None, reference: Path | None, everything: bool) -> None:
+    """Say which metrics differ from the reference results by more than replicas do.
+
+    Exit status: 0 none does, 1 some do.
+    """
+    from aebayes.audit.compare import SPREADS, differences, missing
+
+    chosen = load_study(study)
+    ours = folder or RESULTS / chosen.name
+    theirs = reference or RESULTS / "reference" / chosen.name
+    found = list(differences(chosen, ours, theirs))
+    beyond = [each for each in found if each.exceeds]
+    for each in found if everything else beyond:
+        click.echo(each)
+    for name in missing(chosen, ours, theirs):
+        click.echo(f"{name}: not run here")
+    click.echo(
+        f"{len(beyond)} of {len(found)} metrics differ by more than {SPREADS:g} standard deviations"
+    )
+    sys.exit(1 if beyond or not found else 0)

@@ -20,21 +20,21 @@ METHOD = "methods/{method}.py"
 CODE = {
     "prepare": ("files.py", "data"),
     "train": (
-        *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py"),
+        *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py", "settings.py"),
         *("compilation.py", "kernels.py"),
         *("networks", "training", "data/dataset.py"),
         *("evaluation/classes.py", "evaluation/metrics.py"),  # an error that training tracks
         *("methods/base.py", "methods/make.py", METHOD),
     ),
     "evaluate": (
-        *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py"),
+        *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py", "settings.py"),
         *("compilation.py", "kernels.py"),
         *("networks", "evaluation", "data/dataset.py"),
         *("methods/base.py", "methods/make.py", METHOD),
     ),
     "table": ("files.py", "labels.py", "tables"),
     "figure": ("files.py", "labels.py", "figures", "data/dataset.py"),
-    "version": ("version.py",),
+    "version": ("version.py", "records.py", "audit/manifest.py"),
 }
 
 

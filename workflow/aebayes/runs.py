@@ -9,6 +9,7 @@ from aebayes.data.dataset import Dataset
 from aebayes.errors import AebayesError
 from aebayes.methods.base import Method
 from aebayes.methods.make import make_method
+from aebayes.settings import first_difference, with_steps, without_evaluation
 from aebayes.tensors import UNREADABLE, load_tensors, save_tensors
 
 
@@ -30,32 +31,6 @@ class RunFiles:
             folder / "history.csv",
             folder / "training.json",
         )
-
-
-def with_steps(experiment: dict, images: int) -> dict:
-    """The experiment with `training.epochs`, if that is what it gives, turned into `steps`."""
-    training = dict(experiment["training"])
-    if "epochs" in training:
-        training["steps"] = training.pop("epochs") * max(1, images // training["batch"])
-    return {**experiment, "training": training}
-
-
-def without_evaluation(experiment: dict) -> dict:
-    """What training depends on."""
-    return {key: value for key, value in experiment.items() if key != "evaluation"}
-
-
-def first_difference(found: dict, expected: dict, key: str = "") -> str | None:
-    """Where two settings first differ, in words; None if they are equal."""
-    for name in sorted({*found, *expected}):
-        here, there = found.get(name), expected.get(name)
-        if isinstance(here, dict) and isinstance(there, dict):
-            inside = first_difference(here, there, f"{key}{name}.")
-            if inside:
-                return inside
-        elif here != there:
-            return f"{key}{name} is {here!r} there and {there!r} in the study"
-    return None
 
 
 def save_checkpoint(

@@ -7,7 +7,7 @@ stays in the git-ignored study and follows the checkpoint.
 
 import csv
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,10 @@ PLOT_TEMPLATE = "replicas"  # .dvc/plots/replicas.json: mean over replicas, smal
 
 # Where training ended, and what an experiment that starts from there needs besides.
 CHECKPOINTS = ("checkpoint.safetensors", "optimiser.safetensors")
+LARGE = 2_000_000  # bytes: arrays of so many go to DVC, and not with reference results to git
+# By which the best checkpoint of a method on a dataset is chosen: the first that any of its
+# experiments has, and whether less of it is better.
+CRITERIA = {"error": True, "log_likelihood": False, "nll": True, "parzen": False}
 
 
 def version_study(study_name: str, experiments: list[str], datasets: list[str], root: Path) -> None:
@@ -49,7 +53,9 @@ def version_study(study_name: str, experiments: list[str], datasets: list[str], 
         if not path.exists():
             raise AebayesError(f"{path} is missing", "run the pipeline, which makes it")
     summarise_metrics(study, experiments)
-    add_to_dvc(data, checkpoints, root)
+    arrays = (study / "runs" / name / "arrays.npz" for name in experiments)
+    large = [path for path in arrays if path.exists() and path.stat().st_size >= LARGE]
+    add_to_dvc(data, checkpoints + large, root)
     write_text(study / "dvc.yaml", yaml.safe_dump(dvc_yaml(study, experiments), sort_keys=False))
 
 
@@ -138,11 +144,94 @@ def refuse_other_bytes(path: Path, repo: "Repo") -> None:
 
 
 def dvc_yaml(study: Path, experiments: list[str]) -> dict:
-    """The study's top-level metrics and plots, by paths relative to the study."""
+    """The study's top-level metrics, plots and artifacts, by paths relative to the study."""
     return {
         "metrics": [f"metrics/{name}.json" for name in experiments],
         "plots": [plot for name in experiments for plot in history_plots(study, name)],
+        "artifacts": best_checkpoints(study, experiments),
     }
+
+
+def best_checkpoints(study: Path, experiments: list[str]) -> dict[str, dict]:
+    """DVC's entry for the best checkpoint of each method on each dataset: `iwae-mnist`.
+
+    Raises:
+        AebayesError: a metrics.json is missing or broken.
+    """
+    runs: dict[str, list[tuple[str, dict]]] = {}
+    for name in experiments:
+        path = study / "runs" / name / "metrics.json"
+        content = read_json(path)
+        if not {"method", "dataset", "metrics"} <= content.keys():
+            raise AebayesError(
+                f"{path} does not say of which method and dataset it is",
+                f"delete it and evaluate {name} again",
+            )
+        key = f"{content['method']}-{content['dataset']}".replace("_", "-")
+        runs.setdefault(key, []).append((name, content["metrics"]))
+    artifacts = {}
+    for key, candidates in sorted(runs.items()):
+        criterion, name, value = best_of(candidates)
+        artifacts[key] = {
+            "path": f"runs/{name}/checkpoint.safetensors",
+            "type": "model",
+            "desc": f"{name}: {criterion} {value:.4g}" if criterion else name,
+        }
+    return artifacts
+
+
+def best_of(candidates: list[tuple[str, dict]]) -> tuple[str | None, str, float | None]:
+    """The criterion that chose, the best experiment, and its mean; the first if none has any.
+
+    Args:
+        candidates: experiments and their metrics.
+    """
+    for criterion, less in CRITERIA.items():
+        means = [
+            (metrics[criterion]["mean"], name)
+            for name, metrics in candidates
+            if metrics.get(criterion, {}).get("mean") is not None
+        ]
+        if means:
+            value, name = min(means) if less else max(means)
+            return criterion, name, value
+    return None, candidates[0][0], None
+
+
+def default_remote(root: Path) -> str | None:
+    """The name of DVC's default remote; None if it has none.
+
+    Raises:
+        AebayesError: there is no DVC repository at `root`.
+    """
+    with open_repo(root) as repo:
+        return repo.config["core"].get("remote")
+
+
+def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
+    """Bring what these .dvc files name, from DVC's cache or from a remote.
+
+    What is in neither stays away: who asked for it looks at what came.
+
+    Raises:
+        AebayesError: DVC fails otherwise, or knows no such remote.
+    """
+    from dvc.exceptions import CheckoutError, FileTransferError
+
+    if not pointers:
+        return
+    targets = [str(path.absolute()) for path in pointers]
+    with open_repo(root) as repo:
+        if remote and remote not in repo.config["remote"]:
+            known = ", ".join(repo.config["remote"]) or "none"
+            raise AebayesError(
+                f"DVC knows no remote {remote!r}", f"name one of its remotes ({known}), or add it"
+            )
+        if remote or repo.config["core"].get("remote"):
+            with suppress(FileTransferError):
+                repo.fetch(targets, remote=remote)
+        with suppress(CheckoutError):
+            repo.checkout(targets, force=True)
 
 
 def history_plots(study: Path, experiment: str) -> list[dict]:

@@ -25,6 +25,7 @@ rule prepare:
     output:
         "data/processed/{dataset}.npz",
         "data/processed/{dataset}.json",
+        "data/processed/{dataset}.provenance.json",
     log:
         f"{RESULTS}/logs/prepare-{{dataset}}.log",
     benchmark:

@@ -14,6 +14,7 @@ for figure, (experiments, datasets) in FIGURES.items():
                 labels={"figure": figure},
             ),
             pdf=f"{RESULTS}/figures/{figure}.pdf",
+            record=f"{RESULTS}/provenance/{figure}.json",
         log:
             f"{RESULTS}/logs/{figure}.log",
         benchmark:

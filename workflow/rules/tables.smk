@@ -15,6 +15,7 @@ for table, experiments in TABLES.items():
             ),
             md=f"{RESULTS}/tables/{table}.md",
             tex=f"{RESULTS}/tables/{table}.tex",
+            record=f"{RESULTS}/provenance/{table}.json",
         log:
             f"{RESULTS}/logs/{table}.log",
         benchmark:

@@ -8,14 +8,15 @@ rule version:
         runs=runs_files(
             STUDY.experiments,
             [
-                "checkpoint.safetensors",
-                "optimiser.safetensors",
-                "history.csv",
-                "metrics.json",
+                *("checkpoint.safetensors", "optimiser.safetensors"),
+                *("history.csv", "training.json"),
+                *("metrics.json", "arrays.npz", "evaluation.json"),
             ],
         ),
     output:
         f"{RESULTS}/dvc.yaml",
+        f"{RESULTS}/manifest.json",
+        f"{RESULTS}/manifest.sha256",
     log:
         f"{RESULTS}/logs/version.log",
     benchmark:
@@ -29,3 +30,15 @@ rule version:
     shell:
         "python -m aebayes version --study {params.study:q} {params.without}"
         " 2>&1 | tee {log:q}"
+
+
+# Of what is there, not of what could be made: it has no input, so that nothing is made first.
+rule audit:
+    log:
+        f"{RESULTS}/logs/audit.log",
+    conda:
+        "../../envs/pipeline.yaml"
+    params:
+        study=STUDY.path,
+    shell:
+        "python -m aebayes audit --study {params.study:q} 2>&1 | tee {log:q}"

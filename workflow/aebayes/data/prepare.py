@@ -1,5 +1,6 @@
 """Verified raw files to one npz of splits and one card that says what is in it."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +11,11 @@ from aebayes.data.fetch import Unusable, verify
 from aebayes.data.recipe import SPLITS, Recipe, Splits
 from aebayes.errors import AebayesError
 from aebayes.files import sha256, write_json, write_npz
+from aebayes.records import step_record
 
 
-def prepare(name: str, raw: Path, out: Path, card: Path) -> None:
-    """Write a dataset's npz, then its card.
+def prepare(name: str, raw: Path, out: Path, card: Path, record: Path | None = None) -> None:
+    """Write a dataset's npz, then its card, then how they were made.
 
     The npz has `train_x`, `train_y`, `validation_x`, ... `test_y`: images (N, C, H, W) uint8 with
     intensities 0 .. scale, classes (N,) int64. Same raw files, same bytes.
@@ -22,12 +24,14 @@ def prepare(name: str, raw: Path, out: Path, card: Path) -> None:
         name: the dataset.
         raw: the folder of all raw files, usually `data/raw`.
         out: the npz to write.
-        card: the JSON to write.
+        card: the JSON to write: the same bytes wherever the dataset is.
+        record: the JSON to write of where, when and by what code; none if absent.
 
     Raises:
         AebayesError: the dataset is unknown, a raw file is missing or wrong, or a file cannot be
             written.
     """
+    began = time.time()
     recipe = recipe_of(name)
     _verify_raw_files(recipe, raw / name)
     splits = recipe.read(raw / name)
@@ -40,6 +44,12 @@ def prepare(name: str, raw: Path, out: Path, card: Path) -> None:
         {f"{s}_{key}": array for s in SPLITS for key, array in zip("xy", splits[s], strict=True)},
     )
     write_json(card, _card(recipe, splits, sha256(out)))
+    if record:
+        read = {f"data/raw/{name}/{f.name}": sha256(raw / name / f.name) for f in recipe.files}
+        made = {f"data/processed/{path.name}": sha256(path) for path in (out, card)}
+        libraries = ("numpy", "pillow", "scikit-learn", "scipy")
+        content = step_record("prepare", {"dataset": name}, read, made, libraries, began)
+        write_json(record, content)
 
 
 def _verify_raw_files(recipe: Recipe, folder: Path) -> None:

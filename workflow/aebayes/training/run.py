@@ -16,15 +16,8 @@ from aebayes.evaluation.classes import ErrorTracker
 from aebayes.files import sha256, sha256_of, write_json, write_text
 from aebayes.methods.make import make_method
 from aebayes.provenance import code_of, provenance
-from aebayes.runs import (
-    RunFiles,
-    first_difference,
-    read_tensors,
-    save_checkpoint,
-    train_again,
-    with_steps,
-    without_evaluation,
-)
+from aebayes.runs import RunFiles, read_tensors, save_checkpoint, train_again
+from aebayes.settings import first_difference, with_steps, without_evaluation
 from aebayes.streams import Streams
 from aebayes.tensors import save_tensors
 from aebayes.training.batches import Batches
@@ -90,7 +83,10 @@ def train(
         "compiled": compiled,
         "dataset_sha256": dataset.sha256,
         "started_from_sha256": start.sha256 if start else None,
+        "started_from_optimiser_sha256": start.optimiser_sha256 if start else None,
         "checkpoint_sha256": checkpoint,
+        "optimiser_sha256": sha256(files.optimiser),
+        "history_sha256": sha256(files.history),
         "code_sha256": code,
     }
     if isinstance(experiment["objective"].get("labelled"), int):
@@ -106,11 +102,13 @@ class Start:
 
     Args:
         sha256: of its checkpoint.
+        optimiser_sha256: of the file of its optimisers' state.
     """
 
     method: dict[str, Tensor]
     optimisers: dict[str, Tensor]
     sha256: str
+    optimiser_sha256: str
 
     @classmethod
     def of(cls, experiment: dict, folder: Path, dataset: Dataset, replicas: list[int]) -> "Start":
@@ -139,7 +137,7 @@ class Start:
         optimisers, about = read_tensors(files.optimiser, {"checkpoint_sha256"}, again)
         if about["checkpoint_sha256"] != checkpoint:
             raise AebayesError(f"{files.optimiser} is of another checkpoint", again)
-        return cls(method, optimisers, checkpoint)
+        return cls(method, optimisers, checkpoint, sha256(files.optimiser))
 
 
 def require_writable(folder: Path) -> None:

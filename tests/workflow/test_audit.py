@@ -1,0 +1,227 @@
+"""What an audit promises, on a real run of a small study: every byte, every link, the way back."""
+
+import json
+import random
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from projects import Project
+
+from aebayes.audit.manifest import APART, MANIFEST, SEAL
+from aebayes.files import sha256
+
+TRIALS = 3  # random bytes of each kind of file
+ARTEFACTS = ("data/raw", "data/processed", "results/tiny")
+LEFT_OUT = (*APART, "tmp")
+
+
+def audit(project: Project, *words: object) -> subprocess.CompletedProcess:
+    """`python -m aebayes audit` of the tiny study."""
+    return project.aebayes("audit", *words)
+
+
+def artefacts(project: Project) -> list[Path]:
+    """Every file that the study made, and those that it was made from."""
+    found = [project.folder / "config/published.yaml"]
+    for part in ARTEFACTS:
+        found += sorted((project.folder / part).rglob("*"))
+    return [
+        path
+        for path in found
+        if path.is_file()
+        and path.stat().st_size
+        and not (set(path.relative_to(project.folder).parts) & set(LEFT_OUT))
+        and not (path.suffix == ".dvc" and "data" in path.relative_to(project.folder).parts)
+    ]
+
+
+@pytest.fixture(scope="module")
+def copy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A copy of the finished project that a test may spoil, if it mends it again."""
+    folder = tmp_path_factory.mktemp("audited") / "project"
+    shutil.copytree(finished.folder, folder, symlinks=True)
+    return Project(folder)
+
+
+def test_finished_study_is_clean_and_every_cell_has_its_chain(copy):
+    done = audit(copy)
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((copy.folder / "results/tiny/audit/audit.json").read_text())
+    assert found["clean"]
+    assert set(found["counts"]) == {"identical"}
+    cells = found["tables"]["avb-table-1"]
+    assert {cell["row"] for cell in cells} == {"VAE", "AVB", "AAE"}
+    assert all(cell["first_broken_link"] is None for cell in cells)
+    page = (copy.folder / "results/tiny/audit/index.html").read_text()
+    assert "every link holds" in page
+
+
+def test_manifest_names_all_that_was_made_and_its_seal_is_sha256sums(copy):
+    results = copy.folder / "results/tiny"
+    manifest = json.loads((results / MANIFEST).read_text())
+    known = set(manifest["artefacts"])
+    made = {
+        path.relative_to(results).as_posix() for path in artefacts(copy) if results in path.parents
+    }
+    assert made - {MANIFEST, SEAL} <= known
+    checked = subprocess.run(["sha256sum", "--check", SEAL], cwd=results, check=False)
+    assert checked.returncode == 0
+    entry = manifest["artefacts"]["runs/avb-four-points/checkpoint.safetensors"]
+    step = manifest["steps"][entry["step"]]
+    assert step["rule"] == "train"
+    assert step["parameters"]["method"] == "avb"
+    assert step["inputs"] == {
+        "data/processed/four_points.npz": sha256(copy.folder / "data/processed/four_points.npz")
+    }
+    where = manifest["environments"][step["environment"]]
+    assert {"code_version", "libraries", "machine"} <= where.keys()
+    assert {
+        "code_sha256",
+        "device",
+        "threads",
+        "precision",
+        "started",
+        "wall_seconds",
+    } <= step.keys()
+
+
+@pytest.mark.slow
+def test_any_changed_byte_is_reported_with_its_files_name(copy):
+    chance = random.Random(1)
+    kinds: dict[str, list[Path]] = {}
+    for path in artefacts(copy):
+        kinds.setdefault("".join(path.suffixes) + path.parent.name, []).append(path)
+    assert len(kinds) > 15
+    tried = [path for paths in kinds.values() for path in chance.choices(paths, k=TRIALS)]
+    missed = []
+    for path in tried:
+        content = path.read_bytes()
+        place = chance.randrange(len(content))
+        flipped = content[place] ^ (1 << chance.randrange(8))
+        path.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
+        done = audit(copy, "--quick")
+        path.write_bytes(content)
+        said = done.stdout + done.stderr
+        if done.returncode == 0 or path.name not in said or "Traceback" in said:
+            missed.append((path, place, said))
+    assert missed == []
+    assert audit(copy, "--quick").returncode == 0
+
+
+def test_missing_and_untracked_files_are_named(copy):
+    table = copy.folder / "results/tiny/tables/avb-table-1.md"
+    content = table.read_bytes()
+    table.unlink()
+    stranger = table.with_name("stranger.csv")
+    stranger.write_text("1")
+    done = audit(copy, "--quick")
+    stranger.unlink()
+    table.write_bytes(content)
+    assert done.returncode == 1
+    assert "missing: tables/avb-table-1.md" in done.stdout
+    assert "untracked: tables/stranger.csv" in done.stdout
+
+
+def test_cell_names_the_first_link_that_does_not_hold(copy):
+    path = copy.folder / "results/tiny/runs/avb-four-points/checkpoint.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    audit(copy, "--quick")
+    path.write_bytes(content)
+    found = json.loads((copy.folder / "results/tiny/audit/audit.json").read_text())
+    broken = {
+        cell["row"]: cell["first_broken_link"]
+        for cell in found["tables"]["avb-table-1"]
+        if cell["column"] == "ELBO"
+    }
+    assert broken["VAE"] is broken["AAE"] is None
+    assert broken["AVB"].startswith("runs/avb-four-points/checkpoint.safetensors: changed")
+    assert found["figures"]["avb-figure-3"]["first_broken_link"] is not None
+
+
+def test_changed_settings_of_the_study_break_the_link_to_the_run(copy):
+    study = copy.folder / "tiny.yaml"
+    content = study.read_text()
+    study.write_text(content.replace("steps: 1000", "steps: 1001"))
+    done = audit(copy, "--quick")
+    study.write_text(content)
+    assert done.returncode == 1
+    assert "broken link: train avb-four-points" in done.stdout
+    assert "training.steps is 1000 there and 1001 in the study" in done.stdout
+
+
+def test_table_that_metrics_do_not_give_is_found_though_every_hash_is_right(copy):
+    results = copy.folder / "results/tiny"
+    kept = {path: path.read_bytes() for path in (results / "tables").iterdir()}
+    kept |= {results / name: (results / name).read_bytes() for name in (MANIFEST, SEAL)}
+    record = results / "provenance/avb-table-1.json"
+    kept[record] = record.read_bytes()
+    table = results / "tables/avb-table-1.csv"
+    text = table.read_text()
+    number = next(line for line in text.splitlines() if line.startswith("avb-table-1,AVB,ELBO"))
+    forged = number.replace(number.split(",")[4], "-1.0")
+    old = sha256(table)
+    table.write_text(text.replace(number, forged))
+    record.write_text(record.read_text().replace(old, sha256(table)))
+    assert copy.aebayes("manifest").returncode == 0
+    quick, whole = audit(copy, "--quick"), audit(copy)
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert quick.returncode == 0
+    assert whole.returncode == 1
+    assert "changed: tables/avb-table-1.csv: it is not what metrics give now" in whole.stdout
+    assert "AVB, ELBO: mean is '-1.0' here" in whole.stdout
+
+
+def test_deep_audit_computes_metrics_and_datasets_anew(copy):
+    done = audit(copy, "--deep")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "metrics of vae-digits" in done.stderr
+    assert "dataset digits" in done.stderr
+
+
+def test_audit_runs_as_a_rule_and_makes_nothing(copy):
+    missing = copy.folder / "results/tiny/figures/avb-figure-3.pdf"
+    content = missing.read_bytes()
+    missing.unlink()
+    done = copy.snakemake("audit")
+    assert done.returncode != 0
+    assert "missing: figures/avb-figure-3.pdf" in done.stdout + done.stderr
+    assert not missing.exists()
+    missing.write_bytes(content)
+    assert copy.snakemake("audit").returncode == 0
+
+
+def test_only_a_clean_study_is_promoted_and_a_new_run_is_compared_with_it(copy):
+    results, reference = copy.folder / "results/tiny", copy.folder / "results/reference/tiny"
+    path = results / "runs/vae-four-points/history.csv"
+    content = path.read_bytes()
+    path.write_bytes(content + b"\n")
+    refused = copy.aebayes("promote")
+    path.write_bytes(content)
+    assert refused.returncode == 1
+    assert "runs/vae-four-points/history.csv is changed" in refused.stderr
+    assert not reference.exists()
+
+    assert copy.aebayes("promote").returncode == 0
+    held = {each.relative_to(reference).as_posix() for each in reference.rglob("*")}
+    assert "tables/avb-table-1.csv" in held
+    assert not any(name.endswith(".safetensors") for name in held)
+    done = audit(copy, "--folder", reference, "--out", copy.folder / "results/of-reference")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "elsewhere" in done.stdout
+
+    assert copy.aebayes("compare").returncode == 0
+    metrics = reference / "runs/avb-four-points/metrics.json"
+    text = metrics.read_text()
+    changed = json.loads(text)
+    changed["metrics"]["elbo"]["mean"] += 10
+    metrics.write_text(json.dumps(changed))
+    done = copy.aebayes("compare")
+    metrics.write_text(text)
+    assert done.returncode == 1
+    assert "avb-four-points: elbo" in done.stdout
+    assert "1 of " in done.stdout
+    shutil.rmtree(reference.parent)

@@ -1,0 +1,201 @@
+"""Reference results: the copy of a study that its owner stands behind, and the way back from it.
+
+results/reference/<study>/ has the study's own files and names, but for what git should not hold:
+checkpoints, optimisers, large arrays, datasets. The manifest says of each that it is elsewhere; its
+.dvc file, if there is a remote, leads there.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from aebayes.audit.again import make_again
+from aebayes.audit.audit import SOUND, Audit
+from aebayes.audit.manifest import ELSEWHERE, MANIFEST, SEAL, read_manifest, seal
+from aebayes.config import Study
+from aebayes.errors import AebayesError
+from aebayes.files import sha256
+from aebayes.records import Place
+from aebayes.version import LARGE, default_remote, pull
+
+# The order in which Snakemake makes things: what is made later must look newer.
+RULES = ("fetch", "prepare", "train", "evaluate", "table", "figure", "version")
+
+
+def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) -> None:
+    """Put a finished study in the place of its reference results, after a clean audit.
+
+    Args:
+        study: as the manifest's.
+        folder: usually results/<study>.
+        reference: usually results/reference/<study>; replaced as a whole.
+
+    Raises:
+        AebayesError: the audit is not clean, or a file cannot be written; the old reference results
+            are then as they were.
+    """
+    audit = Audit.of(study, folder)
+    make_again(audit, deep=False, say=lambda _: None)
+    refuse_unclean(audit)
+    manifest = audit.manifest
+    if manifest["partial"]:
+        raise AebayesError(
+            f"{folder / MANIFEST} is of a part of the study", "finish the study, then promote it"
+        )
+    with_pointers = default_remote(root) is not None
+    reference.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=reference.parent, prefix=f".{reference.name}.") as temporary:
+        new = Path(temporary) / "new"
+        for key, entry in manifest["artefacts"].items():
+            source = audit.place.path(key)
+            if key.startswith("config/"):
+                continue
+            if not held(key, entry) or (key.endswith(".dvc") and not with_pointers):
+                entry["kept"] = ELSEWHERE
+                continue
+            target = new / key
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, target)
+            if sha256(target) != entry["sha256"]:
+                raise AebayesError(f"{source} changed while it was copied", "start again")
+        seal(manifest, new)
+        replace_folder(new, reference, Path(temporary) / "old")
+
+
+def held(key: str, entry: dict) -> bool:
+    """Whether reference results hold an artefact itself: what is small, and no data."""
+    if key.startswith("data/"):
+        return key.endswith(".json")
+    return not key.endswith(".safetensors") and entry["size"] < LARGE
+
+
+def refuse_unclean(audit: Audit) -> None:
+    """Raise an AebayesError that names the first thing that an audit does not find sound."""
+    problems = [
+        f"{key} is {finding.status}: {finding.why}"
+        for key, finding in audit.findings.items()
+        if finding.status not in SOUND
+    ]
+    problems += [f"{step}: {why}" for step, why in audit.broken.items()]
+    if problems:
+        raise AebayesError(
+            f"the audit of {audit.place.study} is not clean: {problems[0]}"
+            + (f"; and {len(problems) - 1} more" if problems[1:] else ""),
+            "see python -m aebayes audit, and run the pipeline until it is",
+            status=1,
+        )
+
+
+def replace_folder(new: Path, target: Path, aside: Path) -> None:
+    """Put a folder in another's place; that is moved aside first, and back if it goes wrong."""
+    try:
+        if target.exists():
+            os.replace(target, aside)
+        os.replace(new, target)
+    except OSError as problem:
+        if aside.exists() and not target.exists():
+            os.replace(aside, target)
+        raise AebayesError(
+            f"cannot write {target}: {problem.strerror or problem}",
+            "see that the folder is writable and the disk has room",
+        ) from problem
+
+
+def restore(study: Study, reference: Path, folder: Path, remote: str | None, root: Path) -> None:
+    """Bring a study's files back from its reference results and a DVC remote, without training.
+
+    Files that are there and right stay. Times are set so that Snakemake finds nothing to do.
+
+    Args:
+        reference: usually results/reference/<study>.
+        folder: to restore to, usually results/<study>.
+        remote: DVC's name of it; the default one if None.
+
+    Raises:
+        AebayesError: no or broken reference results, or a file that can be had from nowhere or
+            comes back with other bytes; what was restored before stays.
+    """
+    manifest = read_manifest(reference)
+    if manifest["study"] != study.name:
+        raise AebayesError(f"{reference} is of the study {manifest['study']}", "name that one")
+    there, back = Place(reference, root), Place(folder, root)
+    artefacts = manifest["artefacts"]
+    # Records and pointers first: they lead to the rest.
+    for key, entry in artefacts.items():
+        source = reference / key
+        if not right(back.path(key), entry) and right(source, entry):
+            back.path(key).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, back.path(key))
+    wanted = [key for key, entry in artefacts.items() if not right(back.path(key), entry)]
+    pull(pointers(back, wanted), remote, root)
+    make_data(manifest, wanted, back, root)
+    for key in wanted:
+        if not right(there.path(key), artefacts[key]) and not right(back.path(key), artefacts[key]):
+            raise AebayesError(
+                f"{back.path(key)} can be had from nowhere with the SHA-256 of {reference}",
+                "name a remote that has it: --remote NAME, or run the pipeline, which makes it",
+            )
+    for entry in artefacts.values():
+        entry.pop("kept", None)
+    seal(manifest, folder)
+    set_times(manifest, back)
+
+
+def right(path: Path, entry: dict) -> bool:
+    """Whether a file is there with the bytes of the manifest."""
+    return path.is_file() and sha256(path) == entry["sha256"]
+
+
+def pointers(place: Place, keys: Iterable[str]) -> list[Path]:
+    """The .dvc files, beside what is wanted or the folder that it lies in."""
+    found = {}
+    for key in keys:
+        path = place.path(key)
+        for pointed in (path, path.parent):
+            pointer = pointed.with_name(f"{pointed.name}.dvc")
+            if pointer.is_file():
+                found[pointer] = None
+    return list(found)
+
+
+def make_data(manifest: dict, wanted: list[str], place: Place, root: Path) -> None:
+    """Fetch and prepare what DVC did not bring of datasets: the same bytes everywhere."""
+    from aebayes.data.fetch import fetch
+    from aebayes.data.prepare import prepare
+
+    for name, step in manifest["steps"].items():
+        missing = [
+            key
+            for key in step["outputs"]
+            if key in wanted and not right(place.path(key), manifest["artefacts"][key])
+        ]
+        if step["rule"] == "fetch" and missing:
+            fetch(step["parameters"]["dataset"], root / "data" / "raw")
+        elif step["rule"] == "prepare" and missing:
+            dataset = name.partition(" ")[2]
+            out = root / "data" / "processed"
+            made = (out / f"{dataset}.{kind}" for kind in ("npz", "json"))
+            prepare(dataset, root / "data" / "raw", *made)
+
+
+def set_times(manifest: dict, place: Place) -> None:
+    """Make every artefact look newer than what it was made from."""
+    now = time.time()
+    for key, entry in manifest["artefacts"].items():
+        step = manifest["steps"].get(entry["step"], {})
+        if "rule" in step and not key.endswith(".dvc"):
+            moment = now + 0.01 * order(manifest, entry["step"])
+            os.utime(place.path(key), (moment, moment))
+    for name in (MANIFEST, SEAL):
+        os.utime(place.study / name, (now + 1, now + 1))
+
+
+def order(manifest: dict, name: str) -> int:
+    """How late a step comes: after all whose outputs it reads."""
+    step = manifest["steps"][name]
+    before = {manifest["artefacts"][key]["step"] for key in step.get("inputs", {})} - {None, name}
+    own = RULES.index(step["rule"])
+    return max([own, *(order(manifest, other) + 1 for other in before)])
