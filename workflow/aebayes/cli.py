@@ -6,7 +6,6 @@ Heavy imports wait inside the commands: a figure should not pay for torch.
 import functools
 import logging
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import click
 from aebayes import __version__
 from aebayes.config import Study, load_study
 from aebayes.errors import AebayesError
+from aebayes.provenance import Began
 
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
@@ -173,7 +173,7 @@ def table(name: str, study: str, without: tuple[str, ...]) -> None:
     from aebayes.records import Place, table_files, write_record
     from aebayes.tables import inputs, make_table
 
-    began = time.time()
+    began = Began.now()
     chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_table(name, chosen, folder / "runs", folder / "tables")
@@ -191,7 +191,7 @@ def figure(name: str, study: str, without: tuple[str, ...]) -> None:
     from aebayes.figures import inputs, make_figure
     from aebayes.records import Place, figure_files, write_record
 
-    began = time.time()
+    began = Began.now()
     chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_figure(name, chosen, folder / "runs", PROCESSED, folder / "figures")

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 PACKAGE = Path(__file__).parent
 
@@ -111,12 +112,29 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def provenance(libraries: Sequence[str], began: float, **facts: object) -> dict:
+class Began(NamedTuple):
+    """When a step began, by two clocks: one that people read, and one that never jumps.
+
+    Args:
+        clock: seconds since 1970.
+        steady: seconds since some moment.
+    """
+
+    clock: float
+    steady: float
+
+    @classmethod
+    def now(cls) -> "Began":
+        """This moment."""
+        return cls(time.time(), time.monotonic())
+
+
+def provenance(libraries: Sequence[str], began: Began, **facts: object) -> dict:
     """What to write beside a result.
 
     Args:
         libraries: distributions whose versions matter.
-        began: `time.time()` at the start of the step.
+        began: when the step did.
         facts: further entries (device, hashes, …).
     """
     return {
@@ -129,8 +147,8 @@ def provenance(libraries: Sequence[str], began: float, **facts: object) -> dict:
             "processor": processor(),
             "cores": os.cpu_count(),
         },
-        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began)),
-        "wall_seconds": round(time.time() - began, 2),
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began.clock)),
+        "wall_seconds": round(time.monotonic() - began.steady, 2),
     }
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from aebayes.config import PUBLISHED, ROOT, Study
 from aebayes.files import sha256, write_json
-from aebayes.provenance import code_of, provenance
+from aebayes.provenance import Began, code_of, provenance
 
 PUBLISHED_KEY = PUBLISHED.relative_to(ROOT).as_posix()
 
@@ -52,7 +52,7 @@ def step_record(
     inputs: Mapping[str, str],
     outputs: Mapping[str, str],
     libraries: Sequence[str],
-    began: float,
+    began: Began,
 ) -> dict:
     """The record of a step.
 
@@ -62,7 +62,7 @@ def step_record(
         inputs: SHA-256 of what it read, by name.
         outputs: of what it made.
         libraries: distributions whose versions matter.
-        began: `time.time()` at the start of the step.
+        began: when the step did.
     """
     facts = {
         "rule": rule,
@@ -108,7 +108,7 @@ def write_record(
     place: Place,
     files: tuple[list[str], list[str]],
     libraries: Sequence[str],
-    began: float,
+    began: Began,
 ) -> None:
     """Leave the record of a table or figure in provenance/<name>.json.
 

@@ -7,7 +7,6 @@ what code and libraries it ran. manifest.sha256 seals it, as `sha256sum --check`
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from aebayes.config import Study
 from aebayes.data import recipe_of
 from aebayes.errors import AebayesError
 from aebayes.files import find_json, read_json, sha256, write_bytes, write_text
-from aebayes.provenance import code_of, provenance
+from aebayes.provenance import Began, code_of, provenance
 from aebayes.records import PUBLISHED_KEY, Place, figure_files, record_of, table_files
 
 MANIFEST, SEAL = "manifest.json", "manifest.sha256"
@@ -148,7 +147,7 @@ def make_manifest(study: Study, folder: Path, partial: bool = False) -> None:
     Raises:
         AebayesError: a file is missing, or is not what its own record says was made.
     """
-    began = time.time()
+    began = Began.now()
     place = Place(folder)
     steps = Steps(study, place).all()
     artefacts = {}

@@ -1,6 +1,5 @@
 """Verified raw files to one npz of splits and one card that says what is in it."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from aebayes.data.fetch import Unusable, verify
 from aebayes.data.recipe import SPLITS, Recipe, Splits
 from aebayes.errors import AebayesError
 from aebayes.files import sha256, write_json, write_npz
+from aebayes.provenance import Began
 from aebayes.records import step_record
 
 
@@ -31,7 +31,7 @@ def prepare(name: str, raw: Path, out: Path, card: Path, record: Path | None = N
         AebayesError: the dataset is unknown, a raw file is missing or wrong, or a file cannot be
             written.
     """
-    began = time.time()
+    began = Began.now()
     recipe = recipe_of(name)
     _verify_raw_files(recipe, raw / name)
     splits = recipe.read(raw / name)

@@ -1,6 +1,5 @@
 """Evaluate one experiment: checkpoint and data in, metrics and arrays out."""
 
-import time
 from pathlib import Path
 
 import torch
@@ -15,7 +14,7 @@ from aebayes.evaluation.exact import exact_metrics
 from aebayes.evaluation.recognise import recognition
 from aebayes.evaluation.sampled import sampled_metrics
 from aebayes.files import sha256, sha256_of, write_json, write_npz
-from aebayes.provenance import code_of, provenance
+from aebayes.provenance import Began, code_of, provenance
 from aebayes.runs import RunFiles, load_checkpoint
 from aebayes.streams import Streams
 
@@ -45,7 +44,7 @@ def evaluate(
     Raises:
         AebayesError: the checkpoint is missing, broken or another experiment's; bad data.
     """
-    began = time.time()
+    began = Began.now()
     dataset = load(data)
     settings, method_name = experiment["evaluation"], experiment["method"]
     # Exact evaluation is small, and its nearest neighbours and counts are the CPU's in any case.

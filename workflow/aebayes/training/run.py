@@ -1,6 +1,5 @@
 """Train one experiment: data in, checkpoint, history and provenance out."""
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -15,7 +14,7 @@ from aebayes.errors import AebayesError
 from aebayes.evaluation.classes import ErrorTracker
 from aebayes.files import sha256, sha256_of, write_json, write_text
 from aebayes.methods.make import make_method
-from aebayes.provenance import code_of, provenance
+from aebayes.provenance import Began, code_of, provenance
 from aebayes.runs import RunFiles, read_tensors, save_checkpoint, train_again
 from aebayes.settings import first_difference, with_steps, without_evaluation
 from aebayes.streams import Streams
@@ -49,7 +48,7 @@ def train(
         Interrupted: stopped early with its state saved.
         AebayesError: bad data, a loss that is not finite, a folder that cannot be written.
     """
-    began = time.time()
+    began = Began.now()
     for needed in (folder, resume.parent):
         require_writable(needed)
     dataset = load(data)

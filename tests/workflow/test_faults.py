@@ -1,0 +1,184 @@
+"""Kills, a full disk, a folder that takes no writes, a clock that jumps, two runs at once."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from projects import TOOLS, Project, make_project, study
+
+NOTHING = "Nothing to be done"
+KILLS = 20
+
+
+def start(project: Project, cores: int = 8) -> subprocess.Popen:
+    """The pipeline, in a process group of its own."""
+    command = [TOOLS / "snakemake", "--cores", str(cores), "all", "--config", "study=tiny.yaml"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    environment = project.environment()
+    return subprocess.Popen(
+        command, cwd=project.folder, env=environment, start_new_session=True, **quiet
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen) -> None:
+    """Until a file or folder is there."""
+    deadline = time.monotonic() + 200
+    while not path.exists():
+        assert time.monotonic() < deadline
+        assert process.poll() is None, "the pipeline ended early"
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_study_killed_at_random_moments_ends_in_the_same_bytes(finished, tmp_path):
+    project = make_project(tmp_path / "killed", study())
+    chance, kills = random.Random(1), 0
+    for _ in range(3 * KILLS):
+        process = start(project)
+        try:
+            process.wait(timeout=chance.uniform(0.5, 14))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            kills += 1
+        if kills == KILLS:
+            break
+        if process.returncode == 0:  # it was done: begin anew, with all that is made taken away
+            shutil.rmtree(project.folder / "results")
+        assert project.snakemake("--unlock").returncode == 0
+    assert kills == KILLS
+    project.snakemake("--unlock")
+    done = project.snakemake("all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert project.results() == finished.results()
+    assert project.aebayes("audit").returncode == 0
+
+
+@pytest.mark.slow
+def test_second_run_at_once_is_refused_and_the_first_ends_well(finished, tmp_path):
+    project = make_project(tmp_path / "twice", study())
+    first = start(project)
+    wait_for(project.folder / ".snakemake/locks/0.input.lock", first)
+    second = project.snakemake("all")
+    assert second.returncode != 0
+    assert "cannot be locked" in second.stdout + second.stderr
+    assert first.wait(timeout=280) == 0
+    assert project.results() == finished.results()
+
+
+@pytest.mark.slow
+def test_run_that_is_asked_to_stop_goes_on_later(finished, tmp_path):
+    project = make_project(tmp_path / "stopped", study())
+    process = start(project)
+    wait_for(project.folder / "results/tiny/resume/avb-four-points.safetensors", process)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert process.wait(timeout=120) != 0
+    project.snakemake("--unlock")
+    done = project.snakemake("all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert project.results() == finished.results()
+
+
+def mount(*options: str) -> None:
+    """Mount, or skip the test where that is not allowed."""
+    done = subprocess.run(["mount", *options], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a file system can be mounted by root alone: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def on_disk(finished: Project, tmp_path: Path) -> Iterator[Project]:
+    """The finished project on a disk of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount("-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder))
+    try:
+        shutil.copytree(finished.folder, folder / "project", symlinks=True)
+        yield Project(folder / "project")
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+# By stage: a command, and a file that it makes.
+STAGES = {
+    "prepare": (("prepare", "digits"), "data/processed/digits.npz"),
+    "train": (("train", "vae-digits"), "results/tiny/runs/vae-digits/checkpoint.safetensors"),
+    "evaluate": (("evaluate", "vae-digits"), "results/tiny/runs/vae-digits/metrics.json"),
+    "table": (("table", "avb-table-1"), "results/tiny/tables/avb-table-1.csv"),
+    "figure": (("figure", "avb-figure-3"), "results/tiny/figures/avb-figure-3.png"),
+    "manifest": (("manifest",), "results/tiny/manifest.json"),
+}
+
+
+def run(project: Project, words: tuple[str, ...]) -> subprocess.CompletedProcess:
+    """A stage's command."""
+    if words[0] != "prepare":
+        return project.aebayes(*words)
+    own = f"PYTHONPATH={project.folder / 'workflow'}"
+    return project.command("env", own, TOOLS / "python", "-m", "aebayes", *words)
+
+
+def check_refused(done: subprocess.CompletedProcess, path: Path) -> None:
+    """Check for one clear error, and nothing half written."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "error: cannot write" in done.stderr
+    assert "remedy: " in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not path.exists()
+    assert not list(path.parent.glob("*.partial"))
+
+
+@pytest.mark.slow
+def test_full_disk_at_any_stage_loses_nothing(on_disk):
+    filler = on_disk.folder / "filler"
+    for words, name in STAGES.values():
+        path = on_disk.folder / name
+        content = path.read_bytes()
+        path.unlink()
+        with filler.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(b"\0" * 4096)
+        done = run(on_disk, words)
+        filler.unlink()
+        check_refused(done, path)
+        assert run(on_disk, words).returncode == 0
+        if words[0] != "manifest":  # it says when it was made
+            assert path.read_bytes() == content
+
+
+@pytest.mark.slow
+def test_folder_that_takes_no_writes_is_named_at_any_stage(on_disk):
+    disk = str(on_disk.folder.parent)
+    for words, name in STAGES.values():
+        path = on_disk.folder / name
+        content = path.read_bytes()
+        path.unlink()
+        mount("-o", "remount,ro", disk)
+        done = run(on_disk, words)
+        mount("-o", "remount,rw", disk)
+        check_refused(done, path)
+        path.write_bytes(content)
+    mount("-o", "remount,ro", disk)
+    done = on_disk.aebayes("audit")
+    mount("-o", "remount,rw", disk)
+    assert done.returncode == 2
+    assert "cannot write" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_clock_that_jumps_makes_nothing_run_again(finished, tmp_path):
+    project = Project(tmp_path / "jumped")
+    shutil.copytree(finished.folder, project.folder, symlinks=True)
+    day = 24 * 3600
+    for path in (project.folder / "data/processed").iterdir():
+        os.utime(path, (time.time() + day,) * 2)
+    for path in (project.folder / "results/tiny/runs").rglob("*.json"):
+        os.utime(path, (time.time() - day,) * 2)
+    planned = project.snakemake("--dry-run", "all")
+    assert NOTHING in planned.stdout + planned.stderr, planned.stdout
