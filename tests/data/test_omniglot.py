@@ -87,7 +87,7 @@ def test_missing_array_is_named(tmp_path, key):
         ("data", np.zeros((784, TRAIN - 1)), "data is float64 (784, 59), expected numbers"),
         ("data", np.zeros((TRAIN, 784)), "data is float64 (60, 784), expected numbers"),
         ("data", np.array([["text"]], object), "data is object"),
-        ("data", np.zeros((784, TRAIN), complex), "data is complex128"),
+        ("data", np.zeros((784, TRAIN), complex), "an array is of complex numbers"),
         ("data", np.full((784, TRAIN), 1.1), "data has values outside 0 .. 1"),
         ("testdata", np.full((784, TEST), -0.1), "testdata has values outside 0 .. 1"),
         ("testdata", np.full((784, TEST), np.nan), "testdata has values outside 0 .. 1"),
