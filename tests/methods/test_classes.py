@@ -97,6 +97,18 @@ def test_the_encoder_sees_noise_and_the_reconstruction_is_of_the_clean_image():
     assert abs(noise.std() - 0.7) < 4 * 0.7 / (2 * noise.numel()) ** 0.5
 
 
+@pytest.mark.parametrize(("progress", "expected"), [(0.0, 0.8), (0.75, 0.2), (1.0, 0.0)])
+def test_instance_noise_blurs_codes_and_draws_alike_and_falls_to_nothing(progress, expected):
+    method = method_of("categorical_aae", objective={"instance_noise": 0.8})
+    given = batch(4000)._replace(progress=torch.tensor(progress))
+    prior, blur, *_ = method.draw_for_discriminator(given, Streams(1, [0, 1], "test"))
+    (again, *_) = method.draw_for_generator(given, Streams(2, [0, 1], "test"))
+    for noise in (blur, again):
+        assert abs(noise.std() - expected) <= 4 * expected / (2 * noise.numel()) ** 0.5
+    # One of ten entries is 1: their variance is 0.09.
+    assert prior[..., :10].var() == pytest.approx(0.09 + expected**2, rel=0.02)
+
+
 def test_discriminators_are_shown_their_own_parts_of_the_code():
     method = method_of("categorical_aae")
     codes = torch.randn(2, 2, 5, 12, generator=torch.Generator().manual_seed(0))

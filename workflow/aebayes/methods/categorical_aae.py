@@ -36,6 +36,7 @@ class CategoricalAAE(ClassMethod):
         self.generator = GENERATOR_LOSSES[objective["generator_loss"]]
         self.takes_labelled = "labelled" in objective
         self.input_noise = objective.get("input_noise", 0.0)
+        self.instance_noise = objective.get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:
         discriminators = [self.adversary_y, self.adversary_z]
@@ -48,7 +49,7 @@ class CategoricalAAE(ClassMethod):
                 discriminators,
                 self.draw_for_discriminator,
             ),
-            Phase("generator", self.generator_loss, encoder, self.draw_input_noise),
+            Phase("generator", self.generator_loss, encoder, self.draw_for_generator),
         ]
         if self.takes_labelled:
             classification = Phase(
@@ -62,9 +63,25 @@ class CategoricalAAE(ClassMethod):
         return phases
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """A draw from the prior for each image (R, B, C + Z), and input noise."""
+        """A draw from the prior for each image (R, B, C + Z), and noise as for the generator."""
         prior = self.model.prior.sample(streams, batch.x.shape[1])
-        return prior, *self.draw_input_noise(batch, streams)
+        prior = prior + self.draw_instance_noise(batch, streams)
+        return prior, *self.draw_for_generator(batch, streams)
+
+    def draw_for_generator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """Instance noise and input noise."""
+        return self.draw_instance_noise(batch, streams), *self.draw_input_noise(batch, streams)
+
+    def draw_instance_noise(self, batch: Batch, streams: Streams) -> Tensor:
+        """What is added to codes and draws from the prior that discriminators see, (R, B, C + Z).
+
+        Sønderby et al. 2017 (arXiv:1610.04490), section 4.1: without it a softmax is told from
+        one-hot vectors at a glance. It falls to 0 over the training; 0 itself if there is none.
+        """
+        if not self.instance_noise:
+            return batch.x.new_zeros(())
+        scale = self.instance_noise * (1 - batch.progress.to(batch.x.device))
+        return scale * streams.normal(batch.x.shape[1], self.model.latent)
 
     def reconstruction(self, x: Tensor, *noise: Tensor) -> Tensor:
         """−log p(x|y, z) at the code of the noisy image: (R, B, X) -> (R,)."""
@@ -79,17 +96,17 @@ class CategoricalAAE(ClassMethod):
         y, z = self.model.prior.parts(codes)
         return self.adversary_y(None, y), self.adversary_z(None, z)
 
-    def discriminator_loss(self, x: Tensor, prior: Tensor, *noise: Tensor) -> Tensor:
+    def discriminator_loss(self, x: Tensor, prior: Tensor, blur: Tensor, *noise: Tensor) -> Tensor:
         """−E_q log D − E_p log(1 − D), of both added: (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encoder(sum(noise, x))
+            codes = self.model.encoder(sum(noise, x)) + blur
         losses = 0.0
         for t in self.logits(torch.stack([codes, prior], 1)):
             t_codes, t_prior = t.unbind(1)
             losses = losses + (softplus(-t_codes) + softplus(t_prior)).mean(1)
         return losses
 
-    def generator_loss(self, x: Tensor, *noise: Tensor) -> Tensor:
+    def generator_loss(self, x: Tensor, blur: Tensor, *noise: Tensor) -> Tensor:
         """The encoder's loss against both discriminators: (R, B, X) -> (R,)."""
-        t_y, t_z = self.logits(self.model.encoder(sum(noise, x)))
+        t_y, t_z = self.logits(self.model.encoder(sum(noise, x)) + blur)
         return (self.generator(t_y) + self.generator(t_z)).mean(1)
