@@ -20,6 +20,7 @@ STUDIES = ROOT / "config" / "studies"
 PUBLISHED = ROOT / "config" / "published.yaml"
 README = "config/README.md documents every key and what it takes"
 
+MODEL_PARTS = ("encoder", "decoder")
 REPR = reprlib.Repr()
 REPR.maxstring = 80
 TYPES = {
@@ -338,9 +339,10 @@ def check_references(content: dict, path: Path) -> None:
             check_start(path, name, content["experiments"])
         if "classes" in experiment["model"].get("encoder", {}):
             check_class_encoder(path, name, experiment, content["datasets"])
-        for part in ("encoder", "decoder"):
-            if "convolutions" in experiment["model"].get(part, {}):
-                check_convolutions(path, name, part, experiment)
+        parts = {f"model.{part}": experiment["model"].get(part, {}) for part in MODEL_PARTS}
+        for part, layers in (parts | {"adversary": experiment.get("adversary", {})}).items():
+            if "convolutions" in layers:
+                check_convolutions(f"{path}: experiments.{name}.{part}", layers, experiment)
         for phase, settings in experiment["training"]["phases"].items():
             check_span(path, f"experiments.{name}.training.phases.{phase}.span", settings)
     for kind in ("tables", "figures"):
@@ -377,16 +379,19 @@ def check_class_encoder(path: Path, name: str, experiment: dict, datasets: dict)
             )
 
 
-def check_convolutions(path: Path, name: str, part: str, experiment: dict) -> None:
+def check_convolutions(key: str, settings: dict, experiment: dict) -> None:
     """Check that strides divide the images' sides, and leave no pixel out.
+
+    Args:
+        key: the file and the network's key.
+        settings: of the network.
 
     Raises:
         AebayesError: names the file and the key.
     """
     from aebayes.data import DATASETS  # with numpy, which other studies need not wait for
 
-    settings, dataset = experiment["model"][part], experiment["dataset"]
-    key = f"{path}: experiments.{name}.model.{part}"
+    dataset = experiment["dataset"]
     strides = [layer["stride"] for layer in settings["convolutions"]]
     if max(strides) > settings["kernel"]:
         raise AebayesError(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import softplus
 
 from aebayes.methods.base import Batch, Method, Phase
-from aebayes.networks.adversaries import JointAdversary
+from aebayes.networks.adversaries import ADVERSARIES
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.convolutions import Shape
 from aebayes.networks.normal import DiagonalNormal, aligned
@@ -58,7 +58,9 @@ class AVB(Method):
 
     def make_adversary(self, experiment: dict, shape: Shape, replicas: int) -> nn.Module:
         """T(x, z)."""
-        return JointAdversary(replicas, shape, self.model.latent, experiment["adversary"])
+        settings = experiment["adversary"]
+        kind = ADVERSARIES[settings.get("kind", "inner_product")]
+        return kind(replicas, shape, self.model.latent, settings)
 
     def phases(self) -> list[Phase]:
         return [

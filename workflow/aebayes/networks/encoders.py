@@ -166,6 +166,8 @@ class NoiseEncoder(nn.Module):
     """z = f(x, ε), ε ~ N(0, I): any q(z|x), with no density that could be evaluated.
 
     AVB section 3 (black-box inference model); AAE section 2 ("universal approximator posterior").
+    A perceptron reads ε beside x; where convolutions read x, every hidden layer takes ε by a
+    learned projection of its own, as in AVB's nets for images.
     """
 
     has_density = False
@@ -173,12 +175,18 @@ class NoiseEncoder(nn.Module):
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
         self.noise = settings["noise"]
-        sizes = [prod(shape) + self.noise, *settings["hidden"], latent]
-        self.network = MLP(replicas, sizes, settings["activation"])
+        self.convolutional = "convolutions" in settings
+        if self.convolutional:
+            self.network = make_reader(replicas, shape, latent, settings, self.noise)
+        else:
+            sizes = [prod(shape) + self.noise, *settings["hidden"], latent]
+            self.network = MLP(replicas, sizes, settings["activation"])
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """f(x, ε): (R, B, X), (R, ..., B, N) -> (R, ..., B, Z)."""
         x = aligned(x, noise).expand(*noise.shape[:-1], -1)
+        if self.convolutional:
+            return self.network(x, side=noise).float()
         return self.network(torch.cat([x, noise], -1)).float()
 
 

@@ -131,10 +131,17 @@ class MLP(nn.Module):
     Args:
         sizes: widths from the input to the output, hidden ones between.
         batch_norm: between each hidden layer and its activation.
+        side: width of a side input that every hidden layer takes, too: a linear map of its own is
+            added before the activation.
     """
 
     def __init__(
-        self, replicas: int, sizes: Sequence[int], activation: str, batch_norm: bool = False
+        self,
+        replicas: int,
+        sizes: Sequence[int],
+        activation: str,
+        batch_norm: bool = False,
+        side: int = 0,
     ):
         super().__init__()
         # Batch norm takes a bias away again: by round-off alone Adam would move it.
@@ -146,12 +153,20 @@ class MLP(nn.Module):
         self.norms = nn.ModuleList(
             BatchNorm(replicas, units) if batch_norm else nn.Identity() for units in sizes[1:-1]
         )
+        self.sides = side_inputs(replicas, side, sizes[1:-1])
         self.activation = ACTIVATIONS[activation]
 
-    def forward(self, x: Tensor, hold: bool = False) -> Tensor:
-        """The network's outputs; with `hold`, a gradient goes through x alone."""
-        for layer, norm in zip(self.layers[:-1], self.norms, strict=True):
-            x = self.activation(norm(layer(x, hold)))
+    def forward(self, x: Tensor, hold: bool = False, side: Tensor | None = None) -> Tensor:
+        """The network's outputs; with `hold`, a gradient goes through x and the side input alone.
+
+        Args:
+            side: the side input of each row, (R, ..., side).
+        """
+        for number, (layer, norm) in enumerate(zip(self.layers[:-1], self.norms, strict=True)):
+            x = norm(layer(x, hold))
+            if side is not None:
+                x = x + self.sides[number](side, hold)
+            x = self.activation(x)
         return self.layers[-1](x, hold)
 
     def of_biases(self, mean: Tensor) -> Tensor:
@@ -163,3 +178,8 @@ class MLP(nn.Module):
         """Set the last biases to wanted outputs (X,)."""
         bias = self.layers[-1].bias
         bias.copy_(outputs.expand_as(bias))
+
+
+def side_inputs(replicas: int, side: int, units: Sequence[int]) -> nn.ModuleList:
+    """The linear map of a side input to each of several hidden layers; none without one."""
+    return nn.ModuleList(Linear(replicas, side, count, bias=False) for count in units if side)
