@@ -38,6 +38,7 @@ PRIOR_DRAWS = 2000
 STYLES = 10
 # Codes of which the figure of posteriors draws one, whatever k the model was trained with.
 RESAMPLED = 50
+INTERPOLATED = 8
 
 
 @torch.no_grad()
@@ -59,7 +60,8 @@ def sampled_metrics(
             `importance_images`, of how many images, of all if absent; `pruned_images`, for how
             many it is computed without inactive units, too; `prior_match`, whether the codes are
             compared with the prior; `parzen_samples`, on how many of the model's samples windows
-            are put, and `parzen_many_samples`, once more.
+            are put, and `parzen_many_samples`, once more; `interpolations`, of how many pairs of
+            test images.
         validation: images likewise (R, N', X), by which the windows' width is chosen.
     """
     model = method.model
@@ -85,7 +87,10 @@ def sampled_metrics(
                 arrays |= posterior_arrays(method, x, RESAMPLED, streams)
         if model.layers == [2]:
             arrays |= plane_arrays(model, x, streams)
-    return metrics, arrays | figure_arrays(method, x, streams)
+    arrays |= figure_arrays(method, x, streams)
+    if "interpolations" in settings:
+        arrays["interpolations"] = interpolations(model, x, settings["interpolations"], streams)
+    return metrics, arrays
 
 
 def likelihood(
@@ -280,3 +285,14 @@ def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
         arrays["images"] = x[:, :FIGURE_IMAGES]
         arrays["reconstructions"] = model.decode(model.encode(arrays["images"], streams))
     return {name: array[0].cpu().numpy() for name, array in arrays.items()}
+
+
+def interpolations(model: AutoEncoder, x: Tensor, pairs: int, streams: Streams) -> np.ndarray:
+    """E[x|z] on the lines between the codes of pairs of test images, both ends included: (n, G, X).
+
+    Of the first replica; a pair is an even image and the one after it.
+    """
+    codes = model.encode(x[:, : 2 * pairs], streams).unflatten(1, (-1, 2))  # (R, n, 2, Z)
+    share = torch.linspace(0, 1, INTERPOLATED, device=x.device).view(-1, 1)
+    line = torch.lerp(codes[:, :, :1], codes[:, :, 1:], share)  # (R, n, G, Z)
+    return model.decode(line)[0].cpu().numpy()

@@ -39,6 +39,8 @@ FIGURES: dict[str, Figure] = {
     "avb-figure-2": Figure("images:draw_data", "datasets", True),
     "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
     "avb-figure-4": Figure("images:draw_samples", "experiments", True),
+    "avb-figure-5": Figure("images:draw_samples", "experiments", True),
+    "avb-figure-6": Figure("images:draw_interpolations", "experiments", True),
     "avb-objectives": Figure("curves:draw_objectives", "experiments", False),
     "avb-theory": Figure("theory:draw_theory", "experiments", True),
     "divergences": Figure("divergences:draw_divergences", "experiments", True),

@@ -52,7 +52,7 @@ def show_pixels(axes: Axes, image: np.ndarray, colour: str, width: float = 2.0) 
 
 
 def draw_samples(sources: Sources) -> Figure:
-    """AVB, figure 4: images of the data beside random samples of every experiment's decoder."""
+    """AVB, figures 4 and 5: images of the data beside random samples of every decoder."""
     experiments = sources.experiments()
     panels = []
     for name in dict.fromkeys(experiment.dataset for experiment in experiments):
@@ -176,6 +176,37 @@ def draw_reconstructions(sources: Sources) -> Figure:
     for axes, (label, colour, strip) in zip(panels, strips, strict=True):
         show_grid(axes, strip, STRIP)
         axes.set_ylabel(label, color=colour, rotation=0, ha="right", va="center")
+    return figure
+
+
+def draw_interpolations(sources: Sources) -> Figure:
+    """AVB, figure 6: a row a pair of test images, and what lies between their codes.
+
+    The outer columns are the images, the next ones their reconstructions.
+    """
+    experiments = sources.experiments()
+    grids = []
+    for shown in experiments:
+        dataset = sources.dataset(shown.dataset)
+        (images,) = shown.arrays("images", X=dataset.pixels)
+        (lines,) = shown.arrays("interpolations", X=dataset.pixels)
+        ends = images[: 2 * len(lines)].reshape(-1, 2, dataset.pixels)
+        rows = np.concatenate([ends[:, :1], lines, ends[:, 1:]], 1)  # (n, G + 2, X)
+        grids.append((shown, as_images(rows, dataset), len(lines), rows.shape[1]))
+    width = COLUMN / 2
+    tallest = max(count / columns for _, _, count, columns in grids)
+    rows = math.ceil(len(grids) / 2)
+    figure = new_figure(rows * (tallest * width + 0.25) + 0.3)
+    note(figure, "framed: test images; between: their reconstructions, and codes on the way")
+    places = list(figure.subplots(rows, 2, squeeze=False).flat)
+    for axes, (shown, images, _, columns) in zip(places, grids, strict=False):
+        colour = method_colour(shown.method)
+        show_grid(axes, images, columns)
+        axes.set_title(shown.label, color=colour)
+        for column in (0, columns - 1):
+            frame_column(axes, column, columns, colour)
+    for axes in places[len(grids) :]:
+        axes.remove()
     return figure
 
 

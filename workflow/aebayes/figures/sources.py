@@ -27,6 +27,7 @@ SHAPES = {
     "manifold_axis": ("G",),
     "manifold": ("G", "G", "X"),
     "styles": ("n", "C", "X"),
+    "interpolations": ("n", "G", "X"),
     "class_walk": ("C", "G", "X"),
     "heads": ("C", "X"),
     "members": ("C", "M"),
