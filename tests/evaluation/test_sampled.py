@@ -7,7 +7,7 @@ from truths import LogRatio, black_box, elbo, expected_log_likelihood, linear_ga
 
 from aebayes.evaluation.metrics import over_images
 from aebayes.evaluation.proposals import GaussianProposal
-from aebayes.evaluation.sampled import reconstruct, sampled_metrics
+from aebayes.evaluation.sampled import interpolations, reconstruct, sampled_metrics
 from aebayes.streams import Streams
 
 REPLICAS = [0, 1]
@@ -111,3 +111,18 @@ def test_standard_error_over_images_is_the_spread_of_means_of_fresh_images():
     # Relative standard error of a deviation: 1 / √(2 · 2000) for the spread, less for the errors.
     assert abs(errors.square().mean().sqrt() / means.std() - 1) < 5 / math.sqrt(2 * replicas)
     assert abs(means.mean() - 3) < 5 * 2 / math.sqrt(replicas * count)
+
+
+def test_interpolations_begin_and_end_in_the_reconstructions_of_their_pair():
+    """A linear decoder of evenly spaced codes gives evenly spaced images."""
+    model = linear_gaussian()
+    x = images(model)
+    streams = Streams(1, REPLICAS, "test")
+    lines = torch.from_numpy(interpolations(model, x, 3, streams))
+    again = Streams(1, REPLICAS, "test")
+    codes = model.encode(x[:, :6], again)
+    ends = model.decode(codes)[0].unflatten(0, (3, 2))
+    torch.testing.assert_close(lines[:, 0], ends[:, 0])
+    torch.testing.assert_close(lines[:, -1], ends[:, 1])
+    steps = lines.diff(dim=1)
+    torch.testing.assert_close(steps, steps[:, :1].expand_as(steps), rtol=1e-4, atol=1e-4)

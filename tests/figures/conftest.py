@@ -53,6 +53,7 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
         "manifold_axis": np.linspace(-2, 2, 5),
         "manifold": random.uniform(size=(5, 5, 4)),
         "styles": random.uniform(size=(3, 4, 4)),
+        "interpolations": random.uniform(size=(3, 5, 4)),
         "class_walk": random.uniform(size=(4, 5, 4)),
     }
     if method == "classes":
@@ -170,6 +171,8 @@ def study() -> Study:
                 "avb-figure-2": {"datasets": ["four_points"]},
                 "avb-figure-3": every,
                 "avb-figure-4": every,
+                "avb-figure-5": every,
+                "avb-figure-6": {"experiments": dict(CODES)},
                 "avb-objectives": {"experiments": {"VAE": "vae-run", "AVB": "avb-run"}},
                 "avb-theory": {"experiments": {"AVB": "avb-run"}},
                 "divergences": {"experiments": {"GAN": "gan-run"}},

@@ -220,6 +220,19 @@ def test_samples_stand_beside_the_data(sources: dict[str, Sources]) -> None:
     assert titles == ["data: four_points", "VAE samples", "AVB samples", "AAE samples"]
 
 
+def test_interpolations_lie_between_their_pair_of_test_images(
+    sources: dict[str, Sources],
+) -> None:
+    with style.applied():
+        panel = drawn("avb-figure-6", sources).axes[0]
+    shown = sources["avb-figure-6"].experiments()[0]
+    images, lines = shown.arrays("images", X=4)[0], shown.arrays("interpolations", X=4)[0]
+    rows = np.concatenate([images[0:6:2, None], lines, images[1:6:2, None]], 1)
+    expected = tile(rows.reshape(-1, 1, 2, 2), 7)
+    np.testing.assert_array_equal(panel.images[0].get_array(), expected)
+    assert len(panel.patches) == 2
+
+
 def test_maps_have_the_first_code_along_the_horizontal_axis() -> None:
     values = np.full((CELLS := 5, CELLS), np.nan)
     values[4, 0] = 1.0  # z₁ greatest, z₂ least

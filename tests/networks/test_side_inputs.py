@@ -4,6 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from aebayes.config import load_study
+from aebayes.data import DATASETS
+from aebayes.methods.base import Batch
+from aebayes.methods.make import make_method
 from aebayes.networks.adversaries import JointAdversary, ProjectedAdversary
 from aebayes.networks.convolutions import ImageReader, ImageWriter, Residual
 from aebayes.networks.encoders import BasisNoiseEncoder, NoiseEncoder
@@ -145,3 +149,28 @@ def test_side_input_of_a_perceptron_is_added_before_each_activation():
     first, last = network.layers
     hidden = torch.tanh(first(x) + torch.einsum("rbs,rsu->rbu", side, network.sides[0].weight))
     torch.testing.assert_close(network(x, side=side), last(hidden))
+
+
+@pytest.mark.parametrize(
+    ("study", "name"),
+    [
+        ("paper", "avb-mnist"),
+        ("paper", "avb-ac-8-mnist"),
+        ("paper", "avb-faces"),
+        ("paper", "vae-faces"),
+        ("overnight", "avb-faces"),
+        ("pocket", "avb-conv-digits"),
+    ],
+)
+def test_every_phase_of_the_studies_nets_for_images_has_gradients(study, name):
+    experiment = load_study(study).experiment(name)
+    mean = torch.full(DATASETS[experiment["dataset"]].shape, 0.5)
+    method = make_method(experiment, mean, [0, 1], torch.device("cpu"))
+    x = random(3, mean.numel())
+    batch = Batch(x, torch.zeros(2, 3, dtype=torch.int64), progress=torch.tensor(0.5))
+    for phase in method.phases():
+        losses = phase(batch, Streams(1, [0, 1], "test"))
+        gradients = torch.autograd.grad(losses.sum(), phase.parameters())
+        assert losses.shape == (2,)
+        assert all(gradient.isfinite().all() for gradient in gradients)
+        assert all(gradient.abs().sum() > 0 for gradient in gradients)

@@ -197,7 +197,7 @@ def draw_interpolations(sources: Sources) -> Figure:
     tallest = max(count / columns for _, _, count, columns in grids)
     rows = math.ceil(len(grids) / 2)
     figure = new_figure(rows * (tallest * width + 0.25) + 0.3)
-    note(figure, "framed: test images; between: their reconstructions, and codes on the way")
+    note(figure, "framed: test images; rest: decoded")
     places = list(figure.subplots(rows, 2, squeeze=False).flat)
     for axes, (shown, images, _, columns) in zip(places, grids, strict=False):
         colour = method_colour(shown.method)
