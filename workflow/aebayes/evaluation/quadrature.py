@@ -46,9 +46,12 @@ class Grid:
         return log_values.double().logsumexp(-1) + self.log_cell
 
     def expectation(self, log_density: Tensor, values: Tensor) -> Tensor:
-        """∫ density · values dz: two of (..., G²) -> (...), double precision."""
+        """∫ density · values dz: two of (..., G²) -> (...), double precision.
+
+        Where the density is 0 values count for nothing, even if they are not finite.
+        """
         weights = (log_density.double() + self.log_cell).exp()
-        return (weights * values.double()).sum(-1)
+        return (weights * values.double().masked_fill(weights == 0, 0.0)).sum(-1)
 
 
 @torch.no_grad()

@@ -76,7 +76,7 @@ def sampled_metrics(
         metrics |= match_metrics(model, x, streams)
     if model.encoder is not None and not model.classes:
         metrics |= code_metrics(method, x, streams)
-        if model.encoder.has_density:
+        if model.encoder.has_density and model.encoder.has_mean:
             units = unit_moments(model, train, streams)
             for suffix, layer in zip(("", "_2"), units, strict=False):
                 metrics[f"active_units{suffix}"] = Metric.of(layer.active.sum(1), "units")

@@ -1,6 +1,7 @@
-"""q(z|x): diagonal Gaussian, two Gaussian layers, noise-fed, deterministic, and with a class.
+"""q(z|x): Gaussian, in two layers, by a flow, noise-fed, deterministic, and with a class.
 
-Each is a map from images and noise to codes; those with a density have a `posterior` too.
+Each is a map from images and noise to codes; those with a density have a `posterior` too, whose
+mean is known in closed form where `has_mean`.
 """
 
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from aebayes.networks.convolutions import Shape, make_reader
+from aebayes.networks.flows import Flow, FlowPosterior
 from aebayes.networks.layers import ACTIVATIONS, MLP, Linear
 from aebayes.networks.normal import DiagonalNormal, aligned
 
@@ -23,6 +25,7 @@ class GaussianEncoder(nn.Module):
     """q(z|x) = N(z; μ(x), σ(x)²), σ = exp(linear). Kingma & Welling 2013, section 3."""
 
     has_density = True
+    has_mean = True
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
@@ -37,6 +40,37 @@ class GaussianEncoder(nn.Module):
     def posterior(self, x: Tensor, hold: bool = False) -> DiagonalNormal:
         """q(z|x) of images (R, ..., B, X); with `hold` its parameters take no gradient."""
         return DiagonalNormal(*self.moments(x, hold))
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Codes, reparameterised: (R, B, X), (R, ..., B, Z) -> (R, ..., B, Z)."""
+        return self.posterior(x).transform(noise)[0]
+
+
+class FlowEncoder(nn.Module):
+    """q(z|x) by inverse autoregressive flow: Kingma et al. 2016 (arXiv:1606.04934).
+
+    Args:
+        settings: `flows`, how many steps; `flow_hidden`, hidden layers of each; `context`, how many
+            numbers say to them what the image is.
+    """
+
+    has_density = True
+    has_mean = False
+
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
+        super().__init__()
+        self.noise, context = latent, settings["context"]
+        self.sizes = latent, latent, context
+        self.network = make_reader(replicas, shape, sum(self.sizes), settings)
+        self.flows = nn.ModuleList(
+            Flow(replicas, latent, context, settings["flow_hidden"], settings["activation"])
+            for _ in range(settings["flows"])
+        )
+
+    def posterior(self, x: Tensor) -> FlowPosterior:
+        """q(z|x) of images (R, B, X)."""
+        mean, log_sd, context = self.network(x).float().split(self.sizes, -1)
+        return FlowPosterior(DiagonalNormal(mean, log_sd), context, self.flows)
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Codes, reparameterised: (R, B, X), (R, ..., B, Z) -> (R, ..., B, Z)."""
@@ -145,6 +179,7 @@ class TwoLayerEncoder(nn.Module):
     """q(z1|x) q(z2|z1), both Gaussian. Burda et al. 2015, section 5, two stochastic layers."""
 
     has_density = True
+    has_mean = True
 
     def __init__(self, replicas: int, shape: Shape, latent: list[int], settings: dict):
         super().__init__()
@@ -298,6 +333,7 @@ class ClassThenStyleEncoder(nn.Module):
 ENCODERS = {
     "gaussian": GaussianEncoder,
     "two_layer": TwoLayerEncoder,
+    "flow": FlowEncoder,
     "noise": NoiseEncoder,
     "basis_noise": BasisNoiseEncoder,
     "deterministic": DeterministicEncoder,
