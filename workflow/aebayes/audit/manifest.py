@@ -190,7 +190,9 @@ def artefact(place: Place, key: str, recorded: str | None, partial: bool) -> dic
     found = sha256(path)
     if recorded and found != recorded:
         raise AebayesError(f"{path} is not what was made: its record has another SHA-256", AGAIN)
-    return {"sha256": found, "size": path.stat().st_size}
+    entry = {"sha256": found, "size": path.stat().st_size}
+    # A copy has no data of its own: whoever has it may do without them.
+    return entry | {"kept": ELSEWHERE} if partial and key.startswith("data/") else entry
 
 
 def broken_links(steps: dict[str, dict], artefacts: dict[str, dict]) -> dict[str, str]:
