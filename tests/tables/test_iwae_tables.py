@@ -169,7 +169,7 @@ def test_a_change_without_its_beginning_says_so(
     assert cells[key[0], "change of active units"]["status"].startswith("not run: ")
     missing = tmp_path / "runs" / "vae-1-mnist" / "metrics.json"
     missing.unlink()
-    assert cells_of("iwae-table-2", study, tmp_path)[key]["status"].endswith("json is missing")
+    assert cells_of("iwae-table-2", study, tmp_path)[key]["status"].endswith("has not been run")
     study.content["tables"]["iwae-table-2"]["experiments"].pop("VAE, k = 1")
     cells = cells_of("iwae-table-2", study, tmp_path)
     assert cells[key]["status"] == "not run: the table has no vae-1-mnist to compare with"

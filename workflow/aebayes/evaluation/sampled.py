@@ -287,6 +287,7 @@ def figure_arrays(method: Method, x: Tensor, streams: Streams) -> Arrays:
     return {name: array[0].cpu().numpy() for name, array in arrays.items()}
 
 
+@torch.no_grad()
 def interpolations(model: AutoEncoder, x: Tensor, pairs: int, streams: Streams) -> np.ndarray:
     """E[x|z] on the lines between the codes of pairs of test images, both ends included: (n, G, X).
 

@@ -69,7 +69,7 @@ class Run:
         if self.without:
             return Measurement.missing(f"the dataset {self.without} is not here")
         if self.metrics is None:
-            return Measurement.missing(f"{self.path} is missing")
+            return Measurement.missing(f"{self.name} has not been run")
         if metric not in self.metrics:
             return Measurement.missing(absent)
         entry = self.metrics[metric]
