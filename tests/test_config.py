@@ -402,6 +402,49 @@ def test_setting_that_an_iwae_cannot_take_is_named(tmp_path, changes, said):
     assert refused(tmp_path, with_iwae(**changes)).startswith(f"{IWAE}.{said}")
 
 
+AUXILIARY = tiny.MODEL | {"encoder": tiny.EXPERIMENTS["vae_auxiliary"]["model"]["encoder"]}
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("model.encoder.auxiliary", 0, "takes at least 1, not 0"),
+        ("model.encoder.hidden", [], "the auxiliary encoder takes a layer"),
+        ("model.encoder.convolutions", FILTERS, "this encoder is a perceptron, without them"),
+        ("model.encoder.second", tiny.LAYERS, "only the two_layer encoder takes it"),
+        ("evaluation.pruned_images", 9, "units are taken out of a q(z|x) whose mean is known"),
+        ("objective.gradient", "doubly_reparameterised", "the auxiliary encoder takes standard"),
+    ],
+)
+def test_setting_that_the_auxiliary_encoder_cannot_take_is_named(tmp_path, path, value, said):
+    changes = {"model": AUXILIARY, "objective.gradient": "standard", **SCORED}
+    content = with_iwae(**copy.deepcopy(changes))
+    load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+    entry = content["experiments"]["iwae-digits"]
+    *parents, last = path.split(".")
+    for key in parents:
+        entry = entry[key]
+    entry[last] = value
+    assert refused(tmp_path, content).startswith(f"{IWAE}.{path}: {said}")
+
+
+def test_auxiliary_encoder_needs_its_key_and_a_bound_by_monte_carlo(tmp_path):
+    encoder = AUXILIARY["encoder"]
+    said = refused(tmp_path, changed(f"{VAE}.model.encoder", encoder))
+    assert said == (
+        f"{VAE}.objective.kl: this q(z|x) is no Gaussian: it takes monte_carlo, not 'analytic'"
+    )
+    content = changed(f"{VAE}.model.encoder", {**tiny.LAYERS, "kind": "auxiliary"})
+    content["experiments"]["vae-four-points"]["objective"]["kl"] = "monte_carlo"
+    assert refused(tmp_path, content) == (
+        f"{VAE}.model.encoder.auxiliary: missing; the auxiliary encoder needs it"
+    )
+    said = refused(tmp_path, changed(f"{AVB}.model.encoder", encoder))
+    assert said.startswith(f"{AVB}.model.encoder.kind: only VAE and IWAE have a bound")
+    said = refused(tmp_path, changed(f"{VAE}.model.encoder.auxiliary", 3))
+    assert said == f"{VAE}.model.encoder.auxiliary: only the auxiliary encoder takes it"
+
+
 def test_start_that_differs_in_nets_or_replicas_is_refused(tmp_path):
     content = with_iwae(start_from="before")
     before = content["experiments"]["before"] = with_iwae()["experiments"]["iwae-digits"]

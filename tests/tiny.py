@@ -41,6 +41,12 @@ EXPERIMENTS = {
         "objective": {"kl": "analytic", "samples": 1},
         "training": TRAINING | {"phases": {"bound": ADAM}},
     },
+    "vae_auxiliary": {
+        "method": "vae",
+        "model": MODEL | {"encoder": {"kind": "auxiliary", "auxiliary": 3, **LAYERS}},
+        "objective": {"kl": "monte_carlo", "samples": 1},
+        "training": TRAINING | {"phases": {"bound": ADAM}},
+    },
     "iwae": {
         "method": "iwae",
         "model": MODEL,

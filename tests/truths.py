@@ -1,8 +1,10 @@
 """Models whose marginal likelihood, posterior and bound are known in closed form."""
 
+import math
+
 import torch
 from torch import Tensor, nn
-from torch.distributions import Independent, Normal, kl_divergence
+from torch.distributions import Independent, MultivariateNormal, Normal, kl_divergence
 
 from aebayes.methods.base import Batch
 from aebayes.networks.autoencoder import AutoEncoder
@@ -14,6 +16,8 @@ def settings(kind: str, latent: int, hidden: list[int] | None = None, **model: o
     """An experiment's `model` with a Gaussian likelihood, affine unless `hidden` says otherwise."""
     layers = {"hidden": hidden or [], "activation": "tanh"}
     encoder = {"kind": kind, **layers} | ({"noise": latent} if kind == "noise" else {})
+    if kind == "auxiliary":
+        encoder |= {"auxiliary": 1, "hidden": [8], "activation": "relu"}
     return {
         "latent": latent,
         "encoder": encoder,
@@ -69,6 +73,77 @@ def two_layers_apart(coupling: float = 0.0, replicas: int = 2) -> AutoEncoder:
     return model
 
 
+def through_auxiliary(coupling: float = 0.0, replicas: int = 2) -> AutoEncoder:
+    """`linear_gaussian` whose q(z|x) goes through a, one number, and is a Gaussian still.
+
+    q(a|x) = N(0.4, 0.6²); q(z|a, x) is the encoder of `linear_gaussian` at the image x + a c, c a
+    random one of deviation `coupling`. r(a|z, x) is q(a) without coupling, else what it was
+    initialised as; `aim_guess` makes it exact. Its ReLUs come in pairs that make straight lines.
+    """
+    below = linear_gaussian("gaussian", replicas)
+    model = AutoEncoder(settings("auxiliary", 2), (4,), replicas)
+    initialise(model, "glorot_uniform", Streams(5, range(replicas), "initialisation"))
+    model.decoder.load_state_dict(below.decoder.state_dict())
+    q = model.encoder
+    direction = coupling * Streams(6, range(replicas), "initialisation").normal(1, 4)
+    (affine,) = below.encoder.network.layers
+    with torch.no_grad():
+        straight(q.of_auxiliary, affine.weight, affine.bias, direction)
+        for network in (q.of_image, q.of_code)[: 1 if coupling else 2]:
+            straight(network, torch.zeros(replicas, 4, 2), torch.tensor([0.4, math.log(0.6)]))
+    return model
+
+
+def straight(network: nn.Module, weight: Tensor, bias: Tensor, side: Tensor | None = None) -> None:
+    """Make a net of 8 ReLUs from 4 pixels affine, (x + s side) weight + bias, s its side input."""
+    first, last = network.layers
+    first.weight.copy_(torch.cat([torch.eye(4), -torch.eye(4)], -1).expand_as(first.weight))
+    first.bias.zero_()
+    last.weight.copy_(torch.cat([weight, -weight], 1))
+    last.bias.copy_(bias.expand_as(last.bias))
+    for projection in network.sides:
+        projection.weight.zero_()
+        if side is not None:
+            projection.weight.copy_(torch.cat([side, -side], -1))
+
+
+def marginal_encoder(model: AutoEncoder, replica: int, x: Tensor) -> MultivariateNormal:
+    """q(z|x) of `through_auxiliary`, for images x (B, X)."""
+    weight, bias, side = affine_of(model, replica)
+    mean = (x + 0.4 * side) @ weight[:, :2] + bias[:2]
+    way = side @ weight[:, :2]
+    covariance = torch.diag((2 * bias[2:]).exp()) + 0.6**2 * torch.outer(way, way)
+    return MultivariateNormal(mean, covariance)
+
+
+def aim_guess(model: AutoEncoder, replica: int) -> None:
+    """Make r(a|z, x) of `through_auxiliary` the exact q(a|z, x), a Gaussian about a line in z."""
+    weight, bias, side = affine_of(model, replica)
+    way = side @ weight[:, :2]
+    covariance = marginal_encoder(model, replica, side).covariance_matrix
+    gain = 0.6**2 * torch.linalg.solve(covariance, way)
+    of_image = -weight[:, :2] @ gain  # (4,)
+    at_origin = 0.4 - gain @ (0.4 * way + bias[:2])
+    variance = 0.6**2 * (1 - gain @ way)
+    network = model.encoder.of_code
+    first, last = network.layers
+    first.weight[replica] = torch.cat([torch.eye(4), -torch.eye(4)], -1)
+    first.bias[replica] = 0
+    last.weight[replica] = 0
+    last.weight[replica, :, 0] = torch.cat([of_image, -of_image])
+    last.bias[replica, 0] = torch.stack([at_origin, 0.5 * variance.log()])
+    of_code = torch.outer(gain, of_image) / of_image.square().sum()
+    network.sides[0].weight[replica] = torch.cat([of_code, -of_code], -1)
+
+
+def affine_of(model: AutoEncoder, replica: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Weight (4, 4), bias (4,) and c (4,) of q(z|a, x)'s mean and log deviation."""
+    network = model.encoder.of_auxiliary
+    last = network.layers[-1]
+    weight, bias = last.weight[replica, :4].detach(), last.bias[replica, 0].detach()
+    return weight, bias, network.sides[0].weight[replica, 0, :4].detach()
+
+
 def aim_encoder(model: AutoEncoder, replica: int) -> None:
     """Give a Gaussian encoder the exact posterior's mean, and 1.2 times its deviations."""
     layer = model.encoder.network.layers[-1]
@@ -81,24 +156,22 @@ def aim_encoder(model: AutoEncoder, replica: int) -> None:
     layer.bias[replica, 0, model.latent :] = (1.2 * deviations).log().squeeze(0)
 
 
-def marginal(model: AutoEncoder, replica: int) -> torch.distributions.MultivariateNormal:
+def marginal(model: AutoEncoder, replica: int) -> MultivariateNormal:
     """p(x) of a linear-Gaussian model: N(b, WᵀW + σ²I)."""
     layer = model.decoder.layers[-1]
     weight, bias = layer.weight[replica].detach(), layer.bias[replica, 0].detach()
     covariance = weight.T @ weight + model.likelihood.sd**2 * torch.eye(weight.shape[1])
-    return torch.distributions.MultivariateNormal(bias, covariance)
+    return MultivariateNormal(bias, covariance)
 
 
-def posterior(
-    model: AutoEncoder, replica: int, x: torch.Tensor
-) -> torch.distributions.MultivariateNormal:
+def posterior(model: AutoEncoder, replica: int, x: torch.Tensor) -> MultivariateNormal:
     """p(z|x) of a linear-Gaussian model, for images x (B, X)."""
     layer = model.decoder.layers[-1]
     weight, bias = layer.weight[replica].detach(), layer.bias[replica, 0].detach()
     variance = model.likelihood.sd**2
     precision = torch.eye(weight.shape[0]) + weight @ weight.T / variance
     mean = (x - bias) @ weight.T @ torch.linalg.inv(precision) / variance
-    return torch.distributions.MultivariateNormal(mean, precision_matrix=precision)
+    return MultivariateNormal(mean, precision_matrix=precision)
 
 
 def encoder_density(encoder: nn.Module, x: Tensor) -> Independent:
@@ -140,7 +213,7 @@ class LogRatio(nn.Module):
 
 def black_box(model: AutoEncoder) -> AutoEncoder:
     """The model, its encoder's density hidden from evaluation."""
-    model.encoder.has_density = False
+    model.encoder.has_density = model.encoder.has_weights = False
     return model
 
 

@@ -30,7 +30,7 @@ def evaluated(prepared, folder, experiment):
     return json.loads((folder / "metrics.json").read_text())["metrics"]
 
 
-@pytest.mark.parametrize("method", ["vae", "avb", "avb_restricted", "aae"])
+@pytest.mark.parametrize("method", ["vae", "vae_auxiliary", "avb", "avb_restricted", "aae"])
 def test_four_points_have_every_metric_and_the_bound_is_below_the_likelihood(
     prepared, tmp_path, method
 ):
@@ -105,6 +105,17 @@ def test_annealed_evaluation_that_was_killed_ends_in_the_same_bytes(
         metrics["annealed"]["replicas"], metrics["nll"]["replicas"], strict=True
     ):
         assert abs(annealed + nll) < 3
+
+
+def test_auxiliary_vae_has_both_bounds_and_annealing_lies_above_them(prepared, tmp_path):
+    experiment = tiny.experiment("vae_auxiliary", "digits") | {"binarisation": "dynamic"}
+    annealing = ANNEALING | {"start": "prior", "temperatures": 100, "images": 300}
+    evaluation = {"kind": "sampled", "importance_samples": 50, "annealing": annealing}
+    metrics = evaluated(prepared, tmp_path, experiment | {"evaluation": evaluation})
+    names = ("elbo", "nll", "annealed")
+    for elbo, nll, annealed in zip(*(metrics[name]["replicas"] for name in names), strict=True):
+        assert elbo < -nll < annealed + 0.05
+    assert not [name for name in metrics if name.startswith("active_units")]
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "noise", "deterministic"])

@@ -115,7 +115,7 @@ def test_standard_error_over_images_is_the_spread_of_means_of_fresh_images():
 
 def test_interpolations_begin_and_end_in_the_reconstructions_of_their_pair():
     """A linear decoder of evenly spaced codes gives evenly spaced images."""
-    model = linear_gaussian()
+    model = linear_gaussian().requires_grad_(False)
     x = images(model)
     streams = Streams(1, REPLICAS, "test")
     lines = torch.from_numpy(interpolations(model, x, 3, streams))

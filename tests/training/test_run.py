@@ -125,7 +125,9 @@ def test_convolutional_models_are_trained_and_evaluated(prepared, tmp_path, meth
 WITH_CLASSES = ["categorical_aae", "m2", "classifier"]
 
 
-@pytest.mark.parametrize("method", ["vae", "iwae", "avb", "avb_restricted", "aae", *WITH_CLASSES])
+@pytest.mark.parametrize(
+    "method", ["vae", "vae_auxiliary", "iwae", "avb", "avb_restricted", "aae", *WITH_CLASSES]
+)
 def test_replica_does_not_depend_on_which_others_are_stacked_with_it(prepared, tmp_path, method):
     experiment = tiny.experiment(method, "digits" if method in WITH_CLASSES else "four_points")
     run(prepared, tmp_path / "all", experiment, replicas=[0, 1, 2])

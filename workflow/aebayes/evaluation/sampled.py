@@ -26,8 +26,8 @@ from aebayes.streams import Streams
 Arrays = dict[str, np.ndarray]
 MakeProposal = Callable[[Tensor], Proposal]
 
-# With an encoder that has a density, few images and many samples in a chunk: the encoder's cost is
-# shared by more. Fitting a Gaussian starts with one sample an image: it wants more images.
+# With an encoder whose codes have weights, few images and many samples in a chunk: the encoder's
+# cost is shared by more. Fitting a Gaussian starts with one sample an image: it wants more images.
 IMAGES_AT_ONCE = {True: 20, False: 100}
 CODES_IMAGES_AT_ONCE = 100
 CODES = 16
@@ -97,7 +97,7 @@ def likelihood(
     model: AutoEncoder, x: Tensor, k: int, streams: Streams, compile: bool
 ) -> tuple[Tensor, dict[str, Metric], Arrays]:
     """−L_k of each image (R, N), its metrics, and L at the round numbers up to k for the figure."""
-    batches = x.split(IMAGES_AT_ONCE[model.encoder.has_density], 1)
+    batches = x.split(IMAGES_AT_ONCE[model.encoder.has_weights], 1)
     sums = sums_over(batches, proposals_for(model, streams, compile), round_numbers(k), streams)
     nll = -sums.bounds[-1]
     metrics = {
@@ -115,7 +115,7 @@ def likelihood(
 
 def proposals_for(model: AutoEncoder, streams: Streams, compile: bool) -> MakeProposal:
     """What gives images (R, B, X) the proposal that suits the encoder."""
-    if model.encoder.has_density:
+    if model.encoder.has_weights:
         log_weights = compiled(model.log_weights, compile)
         return lambda x: Proposal(x, model.encoder.noise, log_weights)
     log_weights = compiled(partial(gaussian_log_weights, model), compile)
@@ -218,21 +218,25 @@ def code_metrics(method: Method, x: Tensor, streams: Streams) -> dict[str, Metri
 
 
 def has_bound(model: AutoEncoder) -> bool:
-    """Whether both densities of the ELBO's log ratio can be evaluated."""
-    return model.encoder.has_density and model.prior.has_density
+    """Whether the ELBO's log ratio can be evaluated."""
+    return model.encoder.has_weights and model.prior.has_density
 
 
 def reconstruct(method: Method, x: Tensor, streams: Streams) -> tuple[Tensor, Tensor]:
     """E_q log p(x|z), and the ELBO: both (R, B).
 
-    Where q and p(z) have densities the ELBO is its Monte Carlo estimate; with an adversary that
-    estimates log q(z|x) − log p(z), that estimate takes the place of the truth; otherwise it is
-    NaN.
+    Where q and p(z) have densities the ELBO is its Monte Carlo estimate, and where codes have
+    weights alone, that of the bound with them; with an adversary that estimates log q(z|x) −
+    log p(z), that estimate takes the place of the truth; otherwise it is NaN.
     """
     model = method.model
-    codes = torch.stack([model.encode(x, streams) for _ in range(CODES)], 1)  # (R, S, B, Z)
+    noise = [model.noise(streams, x.shape[1]) for _ in range(CODES)]
+    codes = torch.stack([model.encoder(x, each) for each in noise], 1)  # (R, S, B, Z)
     log_likelihood = model.log_likelihood(x, codes)  # (R, S, B)
-    if has_bound(model):
+    if has_bound(model) and not model.encoder.has_density:
+        _, log_q = model.encoder.posterior(x).transform(torch.stack(noise, 1))
+        log_ratio = log_q - model.log_prior(codes)
+    elif has_bound(model):
         log_ratio = model.encoder.posterior(x).log_prob(codes) - model.log_prior(codes)
     elif method.estimates_log_ratio:
         log_ratio = method.log_ratio(x, codes)

@@ -125,7 +125,7 @@ class AutoEncoder(nn.Module):
         return self.log_likelihood(x, z) + self.log_prior(z)
 
     def log_weights(self, x: Tensor, noise: Tensor) -> Tensor:
-        """log p(x, z) − log q(z|x) of an encoder with a density, at the codes that noise makes.
+        """log p(x, z) − log q(z|x) at the codes that noise makes, of an encoder with weights.
 
         (R, B, X), (R, K, B, N) -> (R, K, B), in nats.
         """

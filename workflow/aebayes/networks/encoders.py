@@ -1,7 +1,8 @@
-"""q(z|x): Gaussian, in two layers, by a flow, noise-fed, deterministic, and with a class.
+"""q(z|x): Gaussian, in two layers, by a flow or an auxiliary, noise-fed, a point, with a class.
 
-Each is a map from images and noise to codes; those with a density have a `posterior` too, whose
-mean is known in closed form where `has_mean`.
+Each is a map from images and noise to codes. `has_weights` says that its `posterior` gives what a
+code that noise makes is weighed by, `has_density` that this is log q(z|x), known at any code, and
+`has_mean` that q(z|x)'s mean is known in closed form, too.
 """
 
 from collections.abc import Callable
@@ -26,6 +27,7 @@ class GaussianEncoder(nn.Module):
 
     has_density = True
     has_mean = True
+    has_weights = True
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
@@ -56,6 +58,7 @@ class FlowEncoder(nn.Module):
 
     has_density = True
     has_mean = False
+    has_weights = True
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
@@ -90,6 +93,7 @@ class BasisNoiseEncoder(nn.Module):
     """
 
     has_density = False
+    has_weights = False
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
@@ -180,6 +184,7 @@ class TwoLayerEncoder(nn.Module):
 
     has_density = True
     has_mean = True
+    has_weights = True
 
     def __init__(self, replicas: int, shape: Shape, latent: list[int], settings: dict):
         super().__init__()
@@ -197,6 +202,79 @@ class TwoLayerEncoder(nn.Module):
         return self.posterior(x).transform(noise)[0]
 
 
+@dataclass(frozen=True)
+class AuxiliaryPosterior:
+    """q(a, z|x) for given images, of which codes are z alone.
+
+    Args:
+        x: the images, (R, B, X).
+        encoder: which has the three densities.
+    """
+
+    x: Tensor
+    encoder: "AuxiliaryEncoder"
+
+    def transform(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """z(ε) and log q(a, z|x) − log r(a|z, x): (R, ..., B, N) -> (R, ..., B, Z), (R, ..., B).
+
+        The latter takes log q(z|x)'s place: L_k bounds log p(x) with it as well, for k = 1 by
+        E_q(z|x) KL(q(a|z, x) ‖ r(a|z, x)) less tightly.
+        """
+        a, z, log_q = self.draw(noise)
+        return z, log_q - self.encoder.guess(self.x, z).log_prob(a)
+
+    def draw(self, noise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """a, z and log q(a, z|x): (R, ..., B, A + Z) -> of A, of Z, and (R, ..., B)."""
+        noise_a, noise_z = noise.split([self.encoder.auxiliary, self.encoder.latent], -1)
+        a, log_q_a = self.encoder.first(self.x).transform(noise_a)
+        z, log_q_z = self.encoder.second(self.x, a).transform(noise_z)
+        return a, z, log_q_a + log_q_z
+
+
+class AuxiliaryEncoder(nn.Module):
+    """q(z|x) = ∫ q(a|x) q(z|a, x) da, both Gaussian: no Gaussian, and no density that is known.
+
+    Maaløe, Sønderby, Sønderby & Winther 2016 (arXiv:1602.05473), section 2; Ranganath, Tran & Blei
+    2016 (arXiv:1511.02386). Beside it there is r(a|z, x), Gaussian too, which guesses from a code
+    and its image what a was: the former's generative p(a|z, x), the latter's auxiliary r.
+
+    Args:
+        settings: `auxiliary`, units of a; each of the three nets has all of `hidden`, and takes a,
+            or z, into each hidden layer by a projection of its own.
+    """
+
+    has_density = False
+    has_weights = True
+
+    def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
+        super().__init__()
+        self.auxiliary, self.latent = settings["auxiliary"], latent
+        self.noise = self.auxiliary + latent
+        self.of_image = make_reader(replicas, shape, 2 * self.auxiliary, settings)
+        self.of_auxiliary = make_reader(replicas, shape, 2 * latent, settings, self.auxiliary)
+        self.of_code = make_reader(replicas, shape, 2 * self.auxiliary, settings, latent)
+
+    def first(self, x: Tensor) -> DiagonalNormal:
+        """q(a|x) of images (R, B, X)."""
+        return DiagonalNormal(*self.of_image(x).float().chunk(2, -1))
+
+    def second(self, x: Tensor, a: Tensor) -> DiagonalNormal:
+        """q(z|a, x): (R, B, X), (R, ..., B, A) -> moments (R, ..., B, Z)."""
+        return DiagonalNormal(*self.of_auxiliary(aligned(x, a), side=a).float().chunk(2, -1))
+
+    def guess(self, x: Tensor, z: Tensor) -> DiagonalNormal:
+        """r(a|z, x): (R, B, X), (R, ..., B, Z) -> moments (R, ..., B, A)."""
+        return DiagonalNormal(*self.of_code(aligned(x, z), side=z).float().chunk(2, -1))
+
+    def posterior(self, x: Tensor) -> AuxiliaryPosterior:
+        """q(a, z|x) of images (R, B, X)."""
+        return AuxiliaryPosterior(x, self)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Codes, reparameterised: (R, B, X), (R, ..., B, A + Z) -> (R, ..., B, Z)."""
+        return self.posterior(x).draw(noise)[1]
+
+
 class NoiseEncoder(nn.Module):
     """z = f(x, ε), ε ~ N(0, I): any q(z|x), with no density that could be evaluated.
 
@@ -206,6 +284,7 @@ class NoiseEncoder(nn.Module):
     """
 
     has_density = False
+    has_weights = False
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
@@ -233,6 +312,7 @@ class DeterministicEncoder(nn.Module):
     """
 
     has_density = False
+    has_weights = False
     noise = 0
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
@@ -257,6 +337,7 @@ class ClassAndStyleEncoder(nn.Module):
     """
 
     has_density = False
+    has_weights = False
     noise = 0
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
@@ -303,6 +384,7 @@ class ClassThenStyleEncoder(nn.Module):
     """
 
     has_density = False  # of (y, z), of which the first is a class
+    has_weights = False
 
     def __init__(self, replicas: int, shape: Shape, latent: int, settings: dict):
         super().__init__()
@@ -334,6 +416,7 @@ ENCODERS = {
     "gaussian": GaussianEncoder,
     "two_layer": TwoLayerEncoder,
     "flow": FlowEncoder,
+    "auxiliary": AuxiliaryEncoder,
     "noise": NoiseEncoder,
     "basis_noise": BasisNoiseEncoder,
     "deterministic": DeterministicEncoder,
