@@ -153,6 +153,7 @@ def refused(folder: Path, content: dict) -> str:
         (f"{DIGITS}.evaluation.grid", 100, "unknown key; known here: kind, importance_samples"),
         (f"{AVB}.objective.kl", "analytic", "unknown key; known here: adversary_loss, warm_up"),
         (f"{AVB}.objective.warm_up", 0, "takes more than 0, not 0"),
+        (f"{VAE}.objective.warm_up", 1.5, "takes at most 1, not 1.5"),
         (f"{AVB}.model.encoder.basis", 4, "only the basis_noise encoder takes it"),
         (f"{VAE}.evaluation.annealing", {}, "unknown key; known here: kind, grid, codes"),
         (f"{DIGITS}.evaluation.annealing", {"chain": 4}, "unknown key; known here: start"),

@@ -1,5 +1,6 @@
+import pytest
 import torch
-from truths import elbo, linear_gaussian, settings, unlabelled
+from truths import elbo, expected_log_likelihood, linear_gaussian, settings, unlabelled
 
 from aebayes.methods.vae import VAE
 from aebayes.streams import Streams
@@ -17,14 +18,17 @@ def vae(kl, samples):
     return method
 
 
-def check(kl):
+def check(kl, warm_up=0.0, progress=0.0, weight=1.0):
     method = vae(kl, samples=500)
+    method.warm_up = warm_up
     x = X.expand(2, -1, -1)
+    batch = unlabelled(x)._replace(progress=torch.tensor(progress))
     with torch.no_grad():
         losses = torch.stack(
-            [method.phases()[0](unlabelled(x), Streams(s, [0, 1], "test")) for s in range(16)]
+            [method.phases()[0](batch, Streams(s, [0, 1], "test")) for s in range(16)]
         )
-        truth = elbo(method.model, x).mean(1)
+        explained = expected_log_likelihood(method.model, x)
+        truth = (explained - weight * (explained - elbo(method.model, x))).mean(1)
     error = losses.std(0) / 4
     assert ((-losses.mean(0) - truth).abs() < 4 * error).all()
 
@@ -49,3 +53,9 @@ def test_monte_carlo_bound_has_no_variance_where_q_is_the_posterior():
         ]
     torch.testing.assert_close(losses[0], losses[1])
     torch.testing.assert_close(losses[0], losses[2])
+
+
+@pytest.mark.parametrize("kl", ["analytic", "monte_carlo"])
+@pytest.mark.parametrize(("progress", "weight"), [(0.0, 0.0), (0.1, 0.25), (0.4, 1.0), (0.9, 1.0)])
+def test_warm_up_weighs_the_divergence_by_the_share_of_it_that_is_over(kl, progress, weight):
+    check(kl, 0.4, progress, weight)

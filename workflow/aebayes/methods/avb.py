@@ -70,11 +70,7 @@ class AVB(Method):
 
     def draw_for_bound(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """The encoder's noise, and, while the log ratio's weight grows, that weight."""
-        noise = self.draw_noise(batch, streams)
-        if not self.warm_up:
-            return noise
-        share = (batch.progress / self.warm_up).clamp(max=1)
-        return *noise, share.to(batch.x.device)
+        return *self.draw_noise(batch, streams), *self.draw_weight(batch)
 
     def draw_for_adversary(self, batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
         """The encoder's noise, and for each image what T tells codes from."""

@@ -65,12 +65,14 @@ class Method(nn.Module):
     A method is made from its experiment's settings, the images' shape and the number of replicas.
     `model` is what evaluation sees; further networks (an adversary) are the method's own.
     `estimates_log_ratio` says that `log_ratio(x, z)` estimates log q(z|x) − log p(z), and
-    `takes_labelled` that its phases want minibatches of labelled images beside the others.
+    `takes_labelled` that its phases want minibatches of labelled images beside the others. In the
+    share `warm_up` of the training the weight of log q(z|x) − log p(z) grows from 0 to 1.
     """
 
     model: nn.Module
     estimates_log_ratio = False
     takes_labelled = False
+    warm_up = 0.0
 
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""
@@ -83,6 +85,13 @@ class Method(nn.Module):
     def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""
         return (self.model.noise(streams, batch.x.shape[1]),)
+
+    def draw_weight(self, batch: Batch) -> tuple[Tensor, ...]:
+        """The weight of the log ratio, a number, where there is a warm-up."""
+        if not self.warm_up:
+            return ()
+        share = (batch.progress / self.warm_up).clamp(max=1)
+        return (share.to(batch.x.device),)
 
     def draw_noise_and_prior(self, batch: Batch, streams: Streams) -> tuple[Tensor, Tensor]:
         """The encoder's noise and one draw from the prior, for each image."""
