@@ -4,10 +4,22 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from aebayes.data.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, so that at the end no worker waits for another."""
+    items.sort(key=lambda item: "workflow" not in item.path.parts)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """A thread for each worker: on few cores more would wait for one another."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,11 @@ class Project:
 
     folder: Path
 
+    def copy(self, folder: Path) -> "Project":
+        """A copy of its own in `folder`, which a test may spoil."""
+        shutil.copytree(self.folder, folder, symlinks=True)
+        return Project(folder)
+
     def command(self, *words: object) -> subprocess.CompletedProcess:
         """Run a command in the project; it need not succeed."""
         return subprocess.run(

@@ -40,9 +40,7 @@ def artefacts(project: Project) -> list[Path]:
 @pytest.fixture(scope="module")
 def copy(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A copy of the finished project that a test may spoil, if it mends it again."""
-    folder = tmp_path_factory.mktemp("audited") / "project"
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    return Project(folder)
+    return finished.copy(tmp_path_factory.mktemp("audited") / "project")
 
 
 def test_finished_study_is_clean_and_every_cell_has_its_chain(copy):

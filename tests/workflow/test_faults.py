@@ -42,7 +42,7 @@ def test_study_killed_at_random_moments_ends_in_the_same_bytes(finished, tmp_pat
     for _ in range(3 * KILLS):
         process = start(project)
         try:
-            process.wait(timeout=chance.uniform(0.5, 14))
+            process.wait(timeout=chance.uniform(0.5, 9))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -99,8 +99,7 @@ def on_disk(finished: Project, tmp_path: Path) -> Iterator[Project]:
     folder.mkdir()
     mount("-t", "tmpfs", "-o", "size=200m", "tmpfs", str(folder))
     try:
-        shutil.copytree(finished.folder, folder / "project", symlinks=True)
-        yield Project(folder / "project")
+        yield finished.copy(folder / "project")
     finally:
         subprocess.run(["umount", str(folder)], check=True)
 
@@ -173,8 +172,7 @@ def test_folder_that_takes_no_writes_is_named_at_any_stage(on_disk):
 
 
 def test_clock_that_jumps_makes_nothing_run_again(finished, tmp_path):
-    project = Project(tmp_path / "jumped")
-    shutil.copytree(finished.folder, project.folder, symlinks=True)
+    project = finished.copy(tmp_path / "jumped")
     day = 24 * 3600
     for path in (project.folder / "data/processed").iterdir():
         os.utime(path, (time.time() + day,) * 2)

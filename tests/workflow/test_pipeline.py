@@ -109,8 +109,9 @@ def test_table_names_published_values_beside_ours(finished):
     assert int(cell["replicas"]) == 2
 
 
-def test_single_table_is_made_by_its_rules_name(finished):
-    done = finished.snakemake("avb_table_1", "--forcerun", "avb_table_1")
+def test_single_table_is_made_by_its_rules_name(finished, tmp_path):
+    project = finished.copy(tmp_path / "project")
+    done = project.snakemake("avb_table_1", "--forcerun", "avb_table_1")
     assert done.returncode == 0, done.stderr
     assert "1 of 1 steps" in done.stdout + done.stderr
 

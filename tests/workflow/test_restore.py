@@ -24,8 +24,7 @@ WITH_GIT = ".dvc/with-git.config"
 
 def owner(finished: Project, folder: Path, url: str, **options: str) -> Project:
     """The finished project with a default remote, pushed, its reference results committed."""
-    shutil.copytree(finished.folder, folder, symlinks=True)
-    project = Project(folder)
+    project = finished.copy(folder)
     succeed(project.dvc("remote", "add", "--default", "store", url))
     for key, value in options.items():
         succeed(project.dvc("remote", "modify", "store", key, value))
