@@ -1,5 +1,6 @@
 import io
 import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
+
+
+def test_write_removes_what_a_killed_one_left_and_leaves_what_another_is_at(tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    left = [tmp_path / f".a.json.{name}.partial" for name in (ended.pid, "9" * 30, "x")]
+    others = [
+        tmp_path / f".a.json.{os.getppid()}.partial",
+        tmp_path / f".b.json.{ended.pid}.partial",
+    ]
+    for path in left + others:
+        path.touch()
+    write_json(tmp_path / "a.json", {})
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.json", *others])
 
 
 def test_json_takes_no_nan(tmp_path):

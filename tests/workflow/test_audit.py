@@ -108,6 +108,28 @@ def test_any_changed_byte_is_reported_with_its_files_name(copy):
     assert audit(copy, "--quick").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("evaluation.json", "metrics_sha256"),
+        ("metrics.json", "evaluation"),
+        ("training.json", "experiment"),
+    ],
+)
+def test_record_that_lacks_a_key_is_named(copy, name, key):
+    path = copy.folder / "results/tiny/runs/vae-digits" / name
+    content = path.read_text()
+    assert content.count(f'"{key}"') == 1
+    path.write_text(content.replace(f'"{key}"', '"another"'))
+    audited, sealed = audit(copy, "--quick"), copy.aebayes("manifest")
+    path.write_text(content)
+    assert audited.returncode == 1
+    assert f"changed: runs/vae-digits/{name}: " in audited.stdout
+    assert sealed.returncode == 2
+    assert f"{name} is not what its step writes: KeyError('{key}')" in sealed.stderr
+    assert audit(copy, "--quick").returncode == 0
+
+
 def test_missing_and_untracked_files_are_named(copy):
     table = copy.folder / "results/tiny/tables/avb-table-1.md"
     content = table.read_bytes()

@@ -1,5 +1,6 @@
 """Whole files or none: atomic writes, hashes, and arrays equal in bytes if equal in values."""
 
+import glob
 import hashlib
 import io
 import json
@@ -39,6 +40,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(path)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
@@ -51,6 +53,18 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what processes that were killed left half written beside `path`."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        process = left.suffixes[-2].removeprefix(".")
+        try:
+            os.kill(int(process), 0)
+        except (ValueError, OverflowError, ProcessLookupError):
+            left.unlink(missing_ok=True)
+        except PermissionError:
+            pass  # another user's, and alive
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -121,7 +121,7 @@ class Audit:
 
     def wanted(self) -> Iterator[str]:
         """What the study as it is now would make."""
-        for step in Steps(self.study, self.place).all().values():
+        for step in Steps(self.study, self.place, read=False).all().values():
             yield from step["outputs"]
 
     def changed_settings(self, name: str, step: dict) -> str | None:

@@ -8,6 +8,7 @@ what code and libraries it ran. manifest.sha256 seals it, as `sha256sum --check`
 import hashlib
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from aebayes.config import Study
@@ -33,16 +34,30 @@ def data_files(dataset: str) -> tuple[str, str]:
     return f"data/processed/{dataset}.npz", f"data/processed/{dataset}.json"
 
 
+@contextmanager
+def as_written(path: Path) -> Iterator[None]:
+    """Raise an AebayesError that names the record whose content is not what a step writes."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError) as problem:
+        raise AebayesError(f"{path} is not what its step writes: {problem!r}", AGAIN) from problem
+
+
 class Steps:
     """The steps of a study, told by the records that they left.
 
     Args:
         study: without the datasets that it does without.
         place: where its files lie.
+        read: whether to read their records; else a step has only its rule and what it makes.
     """
 
-    def __init__(self, study: Study, place: Place):
-        self.study, self.place = study, place
+    def __init__(self, study: Study, place: Place, read: bool = True):
+        self.study, self.place, self.read = study, place, read
+
+    def record(self, key: str) -> dict | None:
+        """What a step wrote about itself."""
+        return find_json(self.place.path(key)) if self.read else None
 
     def all(self) -> dict[str, dict]:
         """Every step by name, in the order of the data's way.
@@ -73,23 +88,29 @@ class Steps:
             about = {"rule": "fetch", "parameters": {"dataset": dataset}, "inputs": {}}
             steps[f"fetch {dataset}"] = about | {"outputs": raw}
         made = dict.fromkeys([*data_files(dataset), record_of(dataset)])
-        record = find_json(self.place.path(record_of(dataset))) or {"rule": "prepare"}
+        record = self.record(record_of(dataset)) or {"rule": "prepare"}
         steps[f"prepare {dataset}"] = record | {"outputs": made | record.get("outputs", {})}
         return steps
 
     def drawn(self, rule: str, name: str, made: list[str]) -> dict:
         """A table or figure."""
-        record = find_json(self.place.path(f"provenance/{name}.json"))
+        record = self.record(f"provenance/{name}.json")
         outputs = dict.fromkeys([*made, f"provenance/{name}.json"])
         return (record or {"rule": rule}) | {"outputs": outputs | (record or {}).get("outputs", {})}
 
     def training(self, experiment: str) -> dict:
         """What training.json tells."""
         outputs = dict.fromkeys(f"runs/{experiment}/{kind}" for kind in RUN_FILES["train"])
-        record = find_json(self.place.path(f"runs/{experiment}/training.json"))
+        key = f"runs/{experiment}/training.json"
+        record = self.record(key)
         if record is None:
             return {"rule": "train", "outputs": outputs}
-        record = dict(record)
+        with as_written(self.place.path(key)):
+            return self.trained(experiment, dict(record), outputs)
+
+    @staticmethod
+    def trained(experiment: str, record: dict, outputs: dict[str, str | None]) -> dict:
+        """The step of a training.json, whose record is taken apart."""
         settings = record.pop("experiment")
         npz, _ = data_files(settings["dataset"])
         inputs = {npz: record.pop("dataset_sha256")}
@@ -111,19 +132,21 @@ class Steps:
         """What evaluation.json and metrics.json tell."""
         folder = f"runs/{experiment}"
         outputs = dict.fromkeys(f"{folder}/{kind}" for kind in RUN_FILES["evaluate"])
-        record = find_json(self.place.path(f"{folder}/evaluation.json"))
-        metrics = find_json(self.place.path(f"{folder}/metrics.json"))
+        record = self.record(f"{folder}/evaluation.json")
+        metrics = self.record(f"{folder}/metrics.json")
         if record is None or metrics is None:
             return {"rule": "evaluate", "outputs": outputs}
         record = dict(record)
-        npz, _ = data_files(metrics["dataset"])
-        inputs = {
-            f"{folder}/checkpoint.safetensors": metrics["checkpoint_sha256"],
-            npz: metrics["dataset_sha256"],
-        }
-        outputs[f"{folder}/metrics.json"] = record.pop("metrics_sha256")
-        outputs[f"{folder}/arrays.npz"] = record.pop("arrays_sha256")
-        facts = {"rule": "evaluate", "parameters": metrics["evaluation"], "inputs": inputs}
+        with as_written(self.place.path(f"{folder}/metrics.json")):
+            npz, _ = data_files(metrics["dataset"])
+            inputs = {
+                f"{folder}/checkpoint.safetensors": metrics["checkpoint_sha256"],
+                npz: metrics["dataset_sha256"],
+            }
+            facts = {"rule": "evaluate", "parameters": metrics["evaluation"], "inputs": inputs}
+        with as_written(self.place.path(f"{folder}/evaluation.json")):
+            outputs[f"{folder}/metrics.json"] = record.pop("metrics_sha256")
+            outputs[f"{folder}/arrays.npz"] = record.pop("arrays_sha256")
         return facts | {"outputs": outputs, "precision": "float32"} | record
 
     def versioned(self) -> Iterator[str]:
