@@ -21,7 +21,7 @@ from aebayes.errors import AebayesError, Interrupted
 from aebayes.evaluation.run import evaluate
 from aebayes.files import sha256
 from aebayes.runs import load_checkpoint
-from aebayes.tensors import load_tensors
+from aebayes.tensors import load_tensors, save_tensors
 from aebayes.training.loop import EXIT_TIME_LIMIT, SIGNALS, Interruptions
 from aebayes.training.run import check_classes, train
 
@@ -280,6 +280,31 @@ def test_truncated_checkpoint_ends_with_one_clear_error(prepared, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(AebayesError, match="not a readable checkpoint"):
         load_checkpoint(path, experiment, dataset, CPU)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda name, tensor: {f"older_{name}": tensor}, "it has no tensor "),
+        (lambda name, tensor: {name: tensor, "older": tensor.clone()}, "it has a tensor older, "),
+        (
+            lambda name, tensor: {name: tensor[:1].contiguous()},
+            r"its tensor \S+ has the shape \(1, ",
+        ),
+    ],
+)
+def test_checkpoint_of_an_older_version_is_refused_by_the_first_tensor(
+    change, said, prepared, tmp_path
+):
+    path, experiment, dataset = checkpoint(prepared, tmp_path)
+    tensors, about = load_tensors(path, set())
+    name = next(name for name in sorted(tensors) if name.endswith("weight"))
+    tensors |= change(name, tensors.pop(name))
+    save_tensors(path, tensors, about)
+    content = path.read_bytes()
+    with pytest.raises(AebayesError, match=f"made by another version of the library: {said}"):
+        load_checkpoint(path, experiment, dataset, CPU)
+    assert path.read_bytes() == content
 
 
 def start(prepared, folder, study):

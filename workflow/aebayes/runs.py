@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from aebayes.data.dataset import Dataset
 from aebayes.errors import AebayesError
@@ -45,7 +46,7 @@ def save_checkpoint(
     save_tensors(path, method.state_dict(), about)
 
 
-def read_tensors(path: Path, keys: set[str], again: str) -> tuple[dict[str, torch.Tensor], dict]:
+def read_tensors(path: Path, keys: set[str], again: str) -> tuple[dict[str, Tensor], dict]:
     """A file of a run: tensors and header, as `load_tensors`.
 
     Raises:
@@ -86,10 +87,21 @@ def load_checkpoint(
     if about["dataset_sha256"] != dataset.sha256:
         raise AebayesError(f"{path} was trained on other bytes of {dataset.name}", again)
     method = make_method(expected, torch.zeros(dataset.shape), about["replicas"], device)
-    try:
-        method.load_state_dict(tensors)
-    except RuntimeError as problem:
-        raise AebayesError(
-            f"{path} lacks tensors of its own experiment: {problem}", again
-        ) from problem
+    misfit = first_misfit(tensors, method.state_dict())
+    if misfit:
+        raise AebayesError(f"{path} was made by another version of the library: {misfit}", again)
+    method.load_state_dict(tensors)
     return method.eval().requires_grad_(False), about["replicas"]
+
+
+def first_misfit(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> str | None:
+    """The first tensor that only one of the two has, or has in another shape; None if none is."""
+    for name in sorted(found.keys() | wanted.keys()):
+        if name not in wanted:
+            return f"it has a tensor {name}, which the experiment's model has not"
+        if name not in found:
+            return f"it has no tensor {name}"
+        shapes = tuple(found[name].shape), tuple(wanted[name].shape)
+        if shapes[0] != shapes[1]:
+            return f"its tensor {name} has the shape {shapes[0]}, not {shapes[1]}"
+    return None
