@@ -179,6 +179,13 @@ def test_adaptive_contrast_takes_an_encoder_whose_moments_are_known(tmp_path):
     )
 
 
+def test_correlations_are_of_adaptive_contrast_alone(tmp_path):
+    content = changed(f"{AVB}.objective", {"contrast_correlations": True})
+    assert refused(tmp_path, content) == (
+        f"{AVB}.objective.adaptive_contrast: missing; correlations are of adaptive contrast"
+    )
+
+
 def test_gaussian_likelihood_takes_a_logit_as_output_bias_under_a_sigmoid_alone(tmp_path):
     content = changed(f"{DIGITS}.model.likelihood", "gaussian")
     model = content["experiments"]["vae-digits"]["model"]

@@ -7,7 +7,8 @@ encoder is left out of the gradient, since its expectation is zero (Proposition 
 
 With adaptive contrast (Algorithm 2 of the published version) T tells codes from a Gaussian r(z|x)
 with the codes' own mean and deviations, a far nearer neighbour than the prior: its estimate of
-log q(z|x) − log p(z) is then T plus log r(z|x) − log p(z), which is known.
+log q(z|x) − log p(z) is then T plus log r(z|x) − log p(z), which is known. r may have the codes'
+correlations, too, so that T is left with what is not Gaussian about them.
 """
 
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from aebayes.methods.base import Batch, Method, Phase
 from aebayes.networks.adversaries import ADVERSARIES
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.convolutions import Shape
-from aebayes.networks.normal import DiagonalNormal, aligned
+from aebayes.networks.normal import CorrelatedNormal, DiagonalNormal
 from aebayes.streams import Streams
 
 
@@ -54,6 +55,7 @@ class AVB(Method):
         loss = objective.get("adversary_loss", "logistic")
         self.tell_apart, self.offset = ADVERSARY_LOSSES[loss]
         self.contrast = objective.get("adaptive_contrast", False)
+        self.correlated = objective.get("contrast_correlations", False)
         self.warm_up = objective.get("warm_up", 0.0)
 
     def make_adversary(self, experiment: dict, shape: Shape, replicas: int) -> nn.Module:
@@ -79,16 +81,20 @@ class AVB(Method):
         standard = streams.normal(batch.x.shape[1], self.model.latent)
         return *self.draw_noise(batch, streams), standard
 
-    def reference(self, x: Tensor) -> DiagonalNormal:
+    @torch.no_grad()
+    def reference(self, x: Tensor) -> DiagonalNormal | CorrelatedNormal:
         """r(z|x) of adaptive contrast: the codes' moments, which take no gradient."""
-        return DiagonalNormal(*self.model.encoder.moments(x)).held()
+        mean, log_sd = self.model.encoder.moments(x)
+        if not self.correlated:
+            return DiagonalNormal(mean, log_sd)
+        return CorrelatedNormal.of_covariance(mean, self.model.encoder.covariance(x))
 
     def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
         """The estimate of log q(z|x) − log p(z): (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
         if not self.contrast:
             return self.adversary(x, z) - self.offset
         r = self.reference(x)
-        t = self.adversary(x, standardised(z, r)) - self.offset
+        t = self.adversary(x, r.standardised(z)) - self.offset
         return t + r.log_prob(z) - self.model.log_prior(z)
 
     def bound_loss(self, x: Tensor, noise: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -108,11 +114,6 @@ class AVB(Method):
         with torch.no_grad():
             codes = self.model.encoder(x, noise)  # (R, B, Z)
             if self.contrast:
-                codes = standardised(codes, self.reference(x))
+                codes = self.reference(x).standardised(codes)
         t_codes, t_contrast = self.adversary(x, torch.stack([codes, contrast], 1)).unbind(1)
         return self.tell_apart(t_codes, t_contrast).mean(1)
-
-
-def standardised(z: Tensor, r: DiagonalNormal) -> Tensor:
-    """Codes in the deviations of a Gaussian from its mean: (R, ..., B, Z) -> the same."""
-    return (z - aligned(r.mean, z)) * (-aligned(r.log_sd, z)).exp()

@@ -135,6 +135,18 @@ class BasisNoiseEncoder(nn.Module):
         total = (scales.square() * variance).sum(-2)
         return start + (scales * mean).sum(-2), 0.5 * (total + LEAST_VARIANCE).log()
 
+    def covariance(self, x: Tensor) -> Tensor:
+        """Of q(z|x): (R, B, X) -> (R, B, Z, Z)."""
+        _, scales = self.parts(x)
+        points = self.points.repeat(1, self.basis).expand(len(x), -1, -1)
+        v = self.features(points)
+        v = v - v.mean(1, keepdim=True)  # (R, P, M, Z)
+        # Not matrix products, which bfloat16 would round until they are no covariances.
+        of_features = (v.unsqueeze(-1) * v.unsqueeze(-2)).sum(1) / (MOMENT_POINTS - 1)
+        pairs = scales.unsqueeze(-1) * scales.unsqueeze(-2)  # (R, B, M, Z, Z)
+        least = LEAST_VARIANCE * torch.eye(self.latent, device=x.device)
+        return (pairs * of_features.unsqueeze(1)).sum(-3) + least
+
 
 CODES: dict[str, Callable[[Tensor], Tensor]] = {"linear": lambda z: z, "sigmoid": torch.sigmoid}
 

@@ -1,4 +1,4 @@
-"""The diagonal Gaussian: densities and divergences in closed form, in nats."""
+"""Gaussians, diagonal and not: densities and divergences in closed form, in nats."""
 
 import math
 from dataclasses import dataclass
@@ -53,6 +53,41 @@ class DiagonalNormal:
     def held(self) -> "DiagonalNormal":
         """The same density, whose moments take no gradient."""
         return DiagonalNormal(self.mean.detach(), self.log_sd.detach())
+
+    def standardised(self, z: Tensor) -> Tensor:
+        """ε that makes z, whose density is N(0, I): (R, ..., B, Z) -> the same."""
+        return (z - aligned(self.mean, z)) * (-aligned(self.log_sd, z)).exp()
+
+
+@dataclass(frozen=True)
+class CorrelatedNormal:
+    """N(mean, L Lᵀ), one for each image.
+
+    Args:
+        mean: (R, B, Z).
+        inverse: L⁻¹ of a lower triangular L: (R, B, Z, Z).
+    """
+
+    mean: Tensor
+    inverse: Tensor
+
+    @classmethod
+    def of_covariance(cls, mean: Tensor, covariance: Tensor) -> "CorrelatedNormal":
+        """From (R, B, Z) and (R, B, Z, Z)."""
+        factor, _ = torch.linalg.cholesky_ex(covariance)
+        unit = torch.eye(mean.shape[-1], device=mean.device).expand_as(factor)
+        return cls(mean, torch.linalg.solve_triangular(factor, unit, upper=False))
+
+    def standardised(self, z: Tensor) -> Tensor:
+        """ε = L⁻¹ (z − mean), whose density is N(0, I): (R, ..., B, Z) -> the same."""
+        # Not a matrix product, which bfloat16 would round.
+        centred = (z - aligned(self.mean, z)).unsqueeze(-2)
+        return (aligned(self.inverse, z) * centred).sum(-1)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log density: (R, ..., B, Z) -> (R, ..., B)."""
+        log_det = self.inverse.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return log_standard_normal(self.standardised(z)) + aligned(log_det, z[..., 0])
 
 
 def beside(z: Tensor, told: Tensor) -> Tensor:
