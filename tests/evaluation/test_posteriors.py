@@ -8,7 +8,13 @@ import torch
 from torch.distributions import Independent, Normal, kl_divergence
 from truths import aim_encoder, encoder_density, linear_gaussian, marginal, posterior
 
-from aebayes.evaluation.posteriors import IMAGES, SIDE, posterior_arrays
+from aebayes.evaluation.posteriors import (
+    CODES,
+    IMAGES,
+    SIDE,
+    black_box_posterior_arrays,
+    posterior_arrays,
+)
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.streams import Streams
 
@@ -150,3 +156,34 @@ def test_shapes_are_the_documented_ones() -> None:
             for name in ("q", "q_iw")
         },
     }
+
+
+def test_black_box_is_shown_by_its_codes_and_its_divergence_is_the_closed_form() -> None:
+    """An affine encoder fed with noise: q(z|x) is Gaussian, which its codes alone can say."""
+    model = linear_gaussian("noise")
+    (layer,) = model.encoder.network.layers
+    with torch.no_grad():
+        layer.bias += 0.4
+    x = images(model)
+    arrays = black_box_posterior_arrays(SimpleNamespace(model=model), x, Streams(0, REPLICAS, "t"))
+    zero = torch.zeros(len(REPLICAS), x.shape[1], model.encoder.noise)
+    with torch.no_grad():
+        mean = model.encoder(x, zero)[0, :IMAGES]
+        units = torch.eye(model.encoder.noise).unsqueeze(1).expand(-1, x.shape[1], -1)
+        steps = model.encoder(x, units.expand(len(REPLICAS), *units.shape))[0, :, :IMAGES] - mean
+        covariance = torch.einsum("nbi,nbj->bij", steps, steps)
+        q = torch.distributions.MultivariateNormal(mean, covariance)
+        exact = kl_divergence(q, posterior(model, 0, x[0, :IMAGES]))
+    assert exact.min() > 0.1
+    # Of either average over codes: that of log q's own entropy, and of log p(z|x).
+    np.testing.assert_allclose(arrays["posterior_kl_q"], exact, rtol=0.05, atol=0.02)
+    np.testing.assert_allclose(arrays["posterior_mass_q"], 1, atol=1e-3)
+    density = np.exp(arrays["posterior_log_q"].astype(float))
+    np.testing.assert_allclose((density * cells_of(arrays)).sum((1, 2)), 1, rtol=1e-5)
+    for image in range(IMAGES):
+        points = points_of(arrays, image)
+        expected = q.log_prob(points.unsqueeze(2))[:, :, image].exp().numpy()
+        cell = cells_of(arrays)[image, 0, 0]
+        # The Gaussian of one point's deviation stands for about 4 π points' codes.
+        error = np.sqrt(expected.max() / (4 * np.pi * cell * CODES))
+        assert abs(density[image] - expected).mean() < error + 0.05 * expected.max()

@@ -177,6 +177,7 @@ def study() -> Study:
                 "avb-theory": {"experiments": {"AVB": "avb-run"}},
                 "divergences": {"experiments": {"GAN": "gan-run"}},
                 "iwae-bounds": {"experiments": dict(BOUNDED)},
+                "avb-posteriors": {"experiments": dict(PLANES)},
                 "iwae-posteriors": {"experiments": dict(PLANES)},
                 "iwae-samples": {"experiments": dict(PLANES)},
                 "iwae-units": {"experiments": dict(BOUNDED)},

@@ -154,6 +154,17 @@ def test_posteriors_stand_beside_both_densities_with_their_divergence(
         assert len({(axes.get_xlim(), axes.get_ylim()) for axes in row[1:4]}) == 1
 
 
+def test_posteriors_of_black_boxes_have_no_resampled_density(sources: dict[str, Sources]) -> None:
+    figure = drawn("avb-posteriors", sources)
+    grid = np.reshape(figure.axes, (3, 5))
+    assert [axes.get_title() for axes in grid[0]] == [
+        "$x$",
+        *("$p(z|x)$", "VAE\n$q(z|x)$"),
+        *("$p(z|x)$", "IWAE, k = 50\n$q(z|x)$"),
+    ]
+    assert [axes.get_xlabel() for axes in grid[1]] == ["", "", "0.25", "", "0.25"]
+
+
 def test_a_window_shows_the_widest_density_wherever_it_lies() -> None:
     sides = np.stack([np.linspace(-6, 6, 601), np.linspace(-4, 8, 601)])
     first, second = np.meshgrid(*sides, indexing="ij")

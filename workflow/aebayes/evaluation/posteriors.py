@@ -3,6 +3,9 @@
 Of k codes from q(z|x), one drawn by its weight w = p(x, z)/q(z|x) has in expectation the density
 q_IW(z|x) = p(x, z) E k/(w(z) + Σ_{j=2}^k w_j), z_j ~ q(z|x): Cremer, Morris & Duvenaud 2017
 (arXiv:1704.02916). With k = 1 it is q, and it approaches p(z|x) as k grows.
+
+A black-box q(z|x) is known by its codes alone: its density is that of many, a little smoothed, and
+its divergence theirs, by nearest neighbours.
 """
 
 import math
@@ -10,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from aebayes.evaluation.exact import knn_posterior_kl, sample_codes
 from aebayes.evaluation.likelihood import CHUNK_ELEMENTS, chunks
 from aebayes.evaluation.quadrature import HALF_WIDTH
 from aebayes.evaluation.units import one_replica
@@ -31,6 +36,10 @@ TAIL = 5e-4
 MARGIN = 1.3
 # Sets of k − 1 codes that the expectation is taken over.
 SETS = 400
+# Of a black box for each image, and the deviation, in points of the window, that smooths them.
+CODES = 20_000
+SMOOTHING = 1.0
+LEAST_DENSITY = 1e-30
 
 
 @dataclass(frozen=True)
@@ -111,7 +120,52 @@ def posterior_arrays(method: Method, x: Tensor, k: int, streams: Streams) -> dic
         arrays[f"log_{name}"] = log_density - mass
         arrays[f"kl_{name}"] = windows.kl(log_density - mass, log_p)
         arrays[f"mass_{name}"] = mass.exp().squeeze(-1)
-    for name in ("log_p", "log_q", "log_q_iw"):
+    return named(arrays)
+
+
+@torch.no_grad()
+def black_box_posterior_arrays(
+    method: Method, x: Tensor, streams: Streams
+) -> dict[str, np.ndarray]:
+    """The same but for q_IW, of a q(z|x) that one can only draw from.
+
+    Args:
+        method: its model has one layer of two latent units.
+        x: test images, (R, N, X).
+    """
+    model = one_replica(method.model, 0)
+    x = x[:1, :IMAGES]
+    codes = sample_codes(model, x, CODES, streams.only(0))  # (1, S, B, 2)
+    spread, mean = torch.std_mean(codes, 1)
+    windows = windows_for(model, x, DiagonalNormal(mean, spread.log()))
+    log_joint = log_joint_at(model, x, windows.points())
+    log_px = windows.mass(log_joint)  # (B, 1)
+    log_q, mass = smoothed_log_density(windows, codes[0].double())
+    arrays = {"images": x[0], "axes": windows.axes, "log_p": log_joint - log_px, "log_q": log_q}
+    arrays["kl_q"] = knn_posterior_kl(model, x, codes, log_px.T)[0]
+    return named(arrays | {"mass_q": mass})
+
+
+def smoothed_log_density(windows: Windows, codes: Tensor) -> tuple[Tensor, Tensor]:
+    """Of codes (S, B, 2) on each image's window, (B, G²), and what share of them lies there, (B,).
+
+    A code counts for the point that it is nearest to; a Gaussian then spreads the counts.
+    """
+    logs, shares = [], []
+    for (first, second), of_image in zip(windows.axes.cpu(), codes.cpu().unbind(1), strict=True):
+        half = float(first[1] - first[0]) / 2
+        ranges = [(float(axis[0]) - half, float(axis[-1]) + half) for axis in (first, second)]
+        counts, *_ = np.histogram2d(*of_image.T.numpy(), bins=SIDE, range=ranges)
+        shares.append(counts.sum() / len(of_image))
+        density = gaussian_filter(counts / counts.sum(), SMOOTHING, mode="constant")
+        density /= density.sum() * (2 * half) ** 2
+        logs.append(np.log(np.maximum(density, LEAST_DENSITY)).ravel())
+    return torch.tensor(np.array(logs)), torch.tensor(shares, dtype=torch.double)
+
+
+def named(arrays: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """By the names under which figures know them; densities (n, G²) as (n, G, G), in float32."""
+    for name in arrays.keys() & {"log_p", "log_q", "log_q_iw"}:
         arrays[name] = arrays[name].unflatten(-1, (SIDE, SIDE)).float()
     return {f"posterior_{name}": array.cpu().numpy() for name, array in arrays.items()}
 

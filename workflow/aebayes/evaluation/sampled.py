@@ -14,7 +14,7 @@ from aebayes.evaluation.match import match_metrics
 from aebayes.evaluation.metrics import Metric, over_images
 from aebayes.evaluation.neighbours import precision_and_recall
 from aebayes.evaluation.parzen import parzen_window
-from aebayes.evaluation.posteriors import posterior_arrays
+from aebayes.evaluation.posteriors import black_box_posterior_arrays, posterior_arrays
 from aebayes.evaluation.proposals import Proposal, fitted_proposal, gaussian_log_weights
 from aebayes.evaluation.recognise import decoded_by_class
 from aebayes.evaluation.units import UnitMoments, unit_moments, without_inactive
@@ -85,6 +85,8 @@ def sampled_metrics(
                 metrics |= pruned_metrics(model, x, nll, units, settings, streams)
             if model.layers == [2] and "importance_samples" in settings:
                 arrays |= posterior_arrays(method, x, RESAMPLED, streams)
+        elif model.layers == [2] and model.encoder.noise and "importance_samples" in settings:
+            arrays |= black_box_posterior_arrays(method, x, streams)
         if model.layers == [2]:
             arrays |= plane_arrays(model, x, streams)
     arrays |= figure_arrays(method, x, streams)

@@ -1,4 +1,4 @@
-"""IWAE: true posteriors on a plane, beside q(z|x) and beside q resampled by its weights."""
+"""True posteriors on a plane, beside q(z|x), and for IWAE beside q resampled by its weights."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,30 +9,41 @@ from aebayes.figures.images import show_pixels
 from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import BLACK, DENSITY, GREY, method_colour, new_figure, note
 
-DENSITIES = ("p", "q", "q_iw")
+ENCODED = ("p", "q")
+RESAMPLED = ("p", "q", "q_iw")
 SHARES = (0.95, 0.5)  # of the true posterior's mass within its contours
 TAIL = 0.002  # of each density's mass beyond each side of what is shown
 
 
-def draw_posteriors(sources: Sources) -> Figure:
+def draw_resampled(sources: Sources) -> Figure:
     """A row a test image; for each experiment p(z|x), q(z|x) and q_IW(z|x), first replica.
 
     Raises:
         AebayesError: the experiments were evaluated on different test images.
     """
+    return draw_posteriors(sources, RESAMPLED)
+
+
+def draw_encoded(sources: Sources) -> Figure:
+    """The same without q_IW, which a black box has not."""
+    return draw_posteriors(sources, ENCODED)
+
+
+def draw_posteriors(sources: Sources, densities: tuple[str, ...]) -> Figure:
+    """A row a test image, and for each experiment a column for each of these densities."""
     experiments = sources.experiments()
     dataset = sources.dataset(experiments[0].dataset)
     images = common_images(experiments, dataset.pixels)
-    columns = 1 + len(DENSITIES) * len(experiments)
+    columns = 1 + len(densities) * len(experiments)
     figure = new_figure(0.5 + 0.57 * len(images))
     panels = figure.subplots(len(images), columns, squeeze=False)
     for axes, image in zip(panels[:, 0], images, strict=True):
         show_pixels(axes, image.reshape(dataset.shape)[0], GREY, 0.4)
     panels[0, 0].set_title("$x$")
     for number, shown in enumerate(experiments):
-        first = 1 + number * len(DENSITIES)
-        show_experiment(panels[:, first : first + len(DENSITIES)], shown, len(images))
-    note(figure, "below: KL from $p(z|x)$, nats")
+        first = 1 + number * len(densities)
+        show_experiment(panels[:, first : first + len(densities)], shown, densities, len(images))
+    note(figure, "contours: half, 95 % of $p(z|x)$; below: KL, nats")
     return figure
 
 
@@ -53,26 +64,30 @@ def common_images(experiments: list[Shown], pixels: int) -> np.ndarray:
     return images
 
 
-def show_experiment(panels: np.ndarray, shown: Shown, images: int) -> None:
-    """An experiment's three columns (n, 3); with their titles on the first row."""
+def show_experiment(
+    panels: np.ndarray, shown: Shown, densities: tuple[str, ...], images: int
+) -> None:
+    """An experiment's columns, one for each density; with their titles on the first row."""
     sides, *logs = shown.finite(
-        "posterior_axes", *(f"posterior_log_{of}" for of in DENSITIES), n=images
+        "posterior_axes", *(f"posterior_log_{of}" for of in densities), n=images
     )
-    kls = shown.finite("posterior_kl_q", "posterior_kl_q_iw", n=images)
-    ((k,),) = shown.finite("posterior_k")
+    kls = shown.finite(*(f"posterior_kl_{of}" for of in densities[1:]), n=images)
     for image, row in enumerate(panels):
-        densities = [np.exp(log[image].astype(float)) for log in logs]
-        for axes, density in zip(row, densities, strict=True):
-            show_density(axes, sides[image], density, densities[0])
-        limits = window_of(sides[image], densities)
+        values = [np.exp(log[image].astype(float)) for log in logs]
+        for axes, density in zip(row, values, strict=True):
+            show_density(axes, sides[image], density, values[0])
+        limits = window_of(sides[image], values)
         for axes in row:
             axes.set(xlim=limits[0], ylim=limits[1])
         for axes, kl in zip(row[1:], kls, strict=True):
             axes.set_xlabel(f"{kl[image]:.2f}", labelpad=1)
     colour = method_colour(shown.method)
-    titles = ("$p(z|x)$", f"{shown.label}\n$q(z|x)$", f"$q_{{{k}}}(z|x)$")
-    for axes, title in zip(panels[0], titles, strict=True):
-        axes.set_title(title, color=colour)
+    titles = {"p": "$p(z|x)$", "q": f"{shown.label}\n$q(z|x)$"}
+    if "q_iw" in densities:
+        ((k,),) = shown.finite("posterior_k")
+        titles["q_iw"] = f"$q_{{{k}}}(z|x)$"
+    for axes, of in zip(panels[0], densities, strict=True):
+        axes.set_title(titles[of], color=colour)
 
 
 def show_density(axes: Axes, sides: np.ndarray, density: np.ndarray, true: np.ndarray) -> None:
