@@ -45,7 +45,12 @@ def test_four_points_have_every_metric_and_the_bound_is_below_the_likelihood(
 
 
 @pytest.mark.parametrize(
-    "objective", [{"adversary_loss": "f_divergence"}, {"adaptive_contrast": True, "warm_up": 0.5}]
+    "objective",
+    [
+        {"adversary_loss": "f_divergence"},
+        {"adaptive_contrast": True, "warm_up": 0.5},
+        {"adaptive_contrast": True, "contrast_correlations": True},
+    ],
 )
 def test_avb_by_other_objectives_is_measured_against_the_same_truths(prepared, tmp_path, objective):
     experiment = tiny.experiment("avb") | {"objective": objective}

@@ -163,7 +163,7 @@ def test_bound_gradient_at_the_optimal_t_is_the_elbos_whether_or_not_t_follows_t
 BASIS = {"basis": 2, "noise": 1, "basis_hidden": [], "hidden": [], "activation": "tanh"}
 
 
-def contrasted(encoder=BASIS, adversary=(32, 32), **objective):
+def contrasted(encoder=BASIS, adversary=(32, 32), replicas=1, **objective):
     """AVB with adaptive contrast on pairs of 4-pixel images, 2-D codes."""
     layers = {"hidden": list(adversary), "activation": "elu", "features": 16}
     experiment = {
@@ -171,8 +171,8 @@ def contrasted(encoder=BASIS, adversary=(32, 32), **objective):
         "objective": {"adaptive_contrast": True, **objective},
         "adversary": layers,
     }
-    method = AVB(experiment, (4,), 1)
-    initialise(method, "glorot_uniform", Streams(5, [0], "initialisation"))
+    method = AVB(experiment, (4,), replicas)
+    initialise(method, "glorot_uniform", Streams(5, range(replicas), "initialisation"))
     return method
 
 
@@ -208,15 +208,18 @@ def test_reference_with_correlations_makes_codes_white():
         assert white[:, image].mean(0).abs().max() < 0.05
 
 
-def test_density_of_the_reference_with_correlations_is_torchs():
-    method = contrasted(contrast_correlations=True)
-    x = IMAGES.unsqueeze(0)
+@pytest.mark.parametrize("samples", [(), (7,)])
+def test_density_of_the_reference_with_correlations_is_torchs(samples):
+    method = contrasted(replicas=3, contrast_correlations=True)
+    x = IMAGES.expand(3, -1, -1)
     r = method.reference(x)
-    z = Streams(0, [0], "test").normal(7, 2, 2)
+    z = Streams(0, [0, 1, 2], "test").normal(*samples, 2, 2)
     with torch.no_grad():
         mean, _ = method.model.encoder.moments(x)
         truth = torch.distributions.MultivariateNormal(mean, method.model.encoder.covariance(x))
-    torch.testing.assert_close(r.log_prob(z), truth.log_prob(z), rtol=1e-4, atol=1e-4)
+        expected = truth.log_prob(z.movedim(1, 0) if samples else z)
+    expected = expected.movedim(0, 1) if samples else expected
+    torch.testing.assert_close(r.log_prob(z), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_noise_reaches_every_code_through_every_function_of_the_basis():

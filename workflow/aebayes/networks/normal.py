@@ -82,7 +82,7 @@ class CorrelatedNormal:
         """ε = L⁻¹ (z − mean), whose density is N(0, I): (R, ..., B, Z) -> the same."""
         # Not a matrix product, which bfloat16 would round.
         centred = (z - aligned(self.mean, z)).unsqueeze(-2)
-        return (aligned(self.inverse, z) * centred).sum(-1)
+        return (aligned(self.inverse, centred) * centred).sum(-1)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Log density: (R, ..., B, Z) -> (R, ..., B)."""
