@@ -43,7 +43,7 @@ def draw_posteriors(sources: Sources, densities: tuple[str, ...]) -> Figure:
     for number, shown in enumerate(experiments):
         first = 1 + number * len(densities)
         show_experiment(panels[:, first : first + len(densities)], shown, densities, len(images))
-    note(figure, "contours: half, 95 % of $p(z|x)$; below: KL, nats")
+    note(figure, "below: KL from $p(z|x)$, nats")
     return figure
 
 
