@@ -233,6 +233,20 @@ def test_only_a_clean_study_is_promoted_and_a_new_run_is_compared_with_it(copy):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "elsewhere" in done.stdout
 
+    # Where data are not there, or were prepared once more, the reference stays what it is.
+    data = copy.folder / "data/processed"
+    before = {path: path.read_bytes() for path in data.iterdir()}
+    record = data / "digits.provenance.json"
+    record.write_bytes(before[record].replace(b'"rule"', b'"rule" '))
+    again = audit(copy, "--folder", reference, "--out", copy.folder / "results/of-reference")
+    shutil.rmtree(data)
+    alone = audit(copy, "--folder", reference, "--out", copy.folder / "results/of-reference")
+    data.mkdir()
+    for path, content in before.items():
+        path.write_bytes(content)
+    assert again.returncode == 0, again.stdout
+    assert alone.returncode == 0, alone.stdout
+
     assert copy.aebayes("compare").returncode == 0
     metrics = reference / "runs/avb-four-points/metrics.json"
     text = metrics.read_text()

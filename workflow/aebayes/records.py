@@ -19,7 +19,8 @@ class Place:
     """Where a study's files lie, and those that it has in common with other studies.
 
     A file is known by its path under the study's folder, or, where that begins with `data/` or
-    `config/`, under the project's: so a study that was moved has the same names.
+    `config/`, under the project's: so a study that was moved has the same names. Reference results
+    have the cards of their data with them.
 
     Args:
         study: the study's folder, usually results/<study>.
@@ -33,8 +34,10 @@ class Place:
         """Where the file of this name lies."""
         if key == PUBLISHED_KEY:
             return PUBLISHED
-        shared = key.startswith(("data/", "config/"))
-        return (self.root if shared else self.study) / key
+        own = self.study / key
+        if key.startswith(("data/", "config/")) and not own.is_file():
+            return self.root / key
+        return own
 
     def hashes(self, keys: Iterable[str]) -> dict[str, str]:
         """SHA-256 of each of these files, by name."""

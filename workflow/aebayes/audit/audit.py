@@ -108,6 +108,8 @@ class Audit:
         except OSError as problem:
             return Finding(MISSING, f"{path} cannot be read: {problem.strerror or problem}")
         if found != entry["sha256"]:
+            if entry.get("kept") == ELSEWHERE and not path.is_relative_to(self.place.study):
+                return Finding(ELSEWHERE, f"its hash alone is here; {path} is another's")
             return Finding(CHANGED, f"{path} has other bytes than the manifest says")
         return Finding(IDENTICAL)
 
