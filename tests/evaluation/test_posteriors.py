@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
-from truths import aim_encoder, encoder_density, linear_gaussian, marginal, posterior
+from truths import (
+    aim_encoder,
+    encoder_density,
+    linear_gaussian,
+    marginal,
+    posterior,
+    settings,
+)
 
 from aebayes.evaluation.posteriors import (
     CODES,
@@ -15,7 +22,9 @@ from aebayes.evaluation.posteriors import (
     black_box_posterior_arrays,
     posterior_arrays,
 )
+from aebayes.evaluation.units import one_replica
 from aebayes.networks.autoencoder import AutoEncoder
+from aebayes.networks.initialise import initialise
 from aebayes.streams import Streams
 
 REPLICAS = [0, 1]
@@ -187,3 +196,17 @@ def test_black_box_is_shown_by_its_codes_and_its_divergence_is_the_closed_form()
         # The Gaussian of one point's deviation stands for about 4 π points' codes.
         error = np.sqrt(expected.max() / (4 * np.pi * cell * CODES))
         assert abs(density[image] - expected).mean() < error + 0.05 * expected.max()
+
+
+def test_one_replica_of_a_basis_of_noise_makes_that_replicas_codes() -> None:
+    basis = {"kind": "basis_noise", "basis": 3, "noise": 2, "basis_hidden": [4]}
+    encoder = basis | {"hidden": [5], "activation": "tanh"}
+    model = AutoEncoder(settings("gaussian", 2) | {"encoder": encoder}, (4,), len(REPLICAS))
+    initialise(model, "glorot_uniform", Streams(7, REPLICAS, "initialisation"))
+    streams = Streams(0, REPLICAS, "test")
+    x, noise = streams.uniform(6, 4), streams.normal(6, model.encoder.noise)
+    alone = one_replica(model, 1)
+    with torch.no_grad():
+        torch.testing.assert_close(alone.encoder(x[1:], noise[1:]), model.encoder(x, noise)[1:])
+    arrays = black_box_posterior_arrays(SimpleNamespace(model=model), x, Streams(0, REPLICAS, "t"))
+    assert np.isfinite(arrays["posterior_kl_q"]).all()

@@ -54,12 +54,16 @@ def unit_moments(
 
 @torch.no_grad()
 def one_replica(model: AutoEncoder, replica: int) -> AutoEncoder:
-    """A copy of one replica's model: replicas are the leading axis of every layer's tensors."""
+    """A copy of one replica's model: replicas are the leading axis of every layer's tensors.
+
+    A basis of noise has as many layers side by side for each of them.
+    """
     small = copy.deepcopy(model)
     for layer in small.modules():
         if isinstance(layer, Linear | Convolution | BatchNorm):
             for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
-                tensor.data = tensor.data[replica : replica + 1].clone()
+                tensor.data = tensor.data.chunk(model.replicas)[replica].clone()
+    small.replicas = 1
     return small
 
 

@@ -64,6 +64,7 @@ class AutoEncoder(nn.Module):
     def __init__(self, settings: dict, shape: Shape, replicas: int):
         super().__init__()
         latent, decoder = settings["latent"], settings["decoder"]
+        self.replicas = replicas
         self.encoder = None
         if "encoder" in settings:
             kind = ENCODERS[settings["encoder"]["kind"]]
