@@ -1,10 +1,13 @@
 """Which differences from the reference results are more than chance."""
 
+import json
+
 import pytest
 from tiny import study, write
 
-from aebayes.audit.compare import difference, differences, missing
+from aebayes.audit.compare import difference, differences, missing, values
 from aebayes.config import load_study
+from aebayes.errors import AebayesError
 from aebayes.files import write_json
 
 
@@ -41,3 +44,11 @@ def test_runs_are_compared_metric_by_metric_and_missing_ones_named(tmp_path):
     assert [each.metric for each in found if each.exceeds] == ["nll"]
     assert str(found[0]) == "vae-digits: nll: 1, the reference 3: -2, spread 0.141"
     assert missing(chosen, tmp_path / "new", tmp_path / "old") == ["avb-four-points"]
+
+
+@pytest.mark.parametrize("entry", [{"mean": "x"}, {"mean": 1.0, "replicas": None}, 3])
+def test_metrics_that_are_none_are_named(entry, tmp_path):
+    path = tmp_path / "metrics.json"
+    path.write_text(json.dumps({"metrics": {"nll": entry}}))
+    with pytest.raises(AebayesError, match=r"metrics\.json is not what its step writes"):
+        values(path)

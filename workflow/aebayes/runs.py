@@ -8,6 +8,7 @@ from torch import Tensor
 
 from aebayes.data.dataset import Dataset
 from aebayes.errors import AebayesError
+from aebayes.files import find_json, sha256
 from aebayes.methods.base import Method
 from aebayes.methods.make import make_method
 from aebayes.settings import first_difference, with_steps, without_evaluation
@@ -92,6 +93,19 @@ def load_checkpoint(
         raise AebayesError(f"{path} was made by another version of the library: {misfit}", again)
     method.load_state_dict(tensors)
     return method.eval().requires_grad_(False), about["replicas"]
+
+
+def check_trained(files: RunFiles, name: str) -> None:
+    """Check that a checkpoint is the one that training.json beside it, if there is one, tells of.
+
+    Raises:
+        AebayesError: it is another, or damaged.
+    """
+    known = (find_json(files.training) or {}).get("checkpoint_sha256")
+    if known and files.checkpoint.is_file() and sha256(files.checkpoint) != known:
+        raise AebayesError(
+            f"{files.checkpoint} is not the one that {files.training} tells of", train_again(name)
+        )
 
 
 def first_misfit(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> str | None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from aebayes.audit.manifest import as_written
 from aebayes.config import Study
 from aebayes.files import find_json
 
@@ -55,17 +56,27 @@ def differences(study: Study, folder: Path, reference: Path) -> Iterator[Differe
     """
     for experiment in study.experiments:
         path = Path("runs") / experiment / "metrics.json"
-        ours, theirs = (find_json(place / path) for place in (folder, reference))
-        if ours is None or theirs is None:
+        new, old = (values(place / path) for place in (folder, reference))
+        if new is None or old is None:
             continue
-        new, old = ours["metrics"], theirs["metrics"]
         for metric in {**old, **new}:
             yield difference(experiment, metric, new.get(metric), old.get(metric))
 
 
+def values(path: Path) -> dict[str, dict] | None:
+    """The metrics of a metrics.json, each with a mean and a spread; None if it is not there."""
+    content = find_json(path)
+    if content is None:
+        return None
+    with as_written(path):
+        for entry in content["metrics"].values():
+            float(entry["mean"]), spread_of(entry)
+        return content["metrics"]
+
+
 def difference(experiment: str, metric: str, new: dict | None, old: dict | None) -> Difference:
     """One metric's, of entries of metrics.json."""
-    means = [entry["mean"] if entry else None for entry in (new, old)]
+    means = [float(entry["mean"]) if entry else None for entry in (new, old)]
     spreads = [spread_of(entry) for entry in (new, old) if entry]
     known = [spread for spread in spreads if spread is not None]
     return Difference(experiment, metric, *means, math.hypot(*known) if known else None)
@@ -74,7 +85,8 @@ def difference(experiment: str, metric: str, new: dict | None, old: dict | None)
 def spread_of(entry: dict) -> float | None:
     """Over replicas; of a single one over the test images."""
     errors = entry.get("standard_error")
-    return errors[0] if len(entry["replicas"]) == 1 and errors else entry["sd"]
+    spread = errors[0] if len(entry["replicas"]) == 1 and errors else entry["sd"]
+    return None if spread is None else float(spread)
 
 
 def missing(study: Study, folder: Path, reference: Path) -> list[str]:

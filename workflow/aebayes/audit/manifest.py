@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from aebayes.config import Study
+from aebayes.config import Study, check
 from aebayes.data import recipe_of
 from aebayes.errors import AebayesError
 from aebayes.files import find_json, read_json, sha256, write_bytes, write_text
@@ -39,7 +39,7 @@ def as_written(path: Path) -> Iterator[None]:
     """Raise an AebayesError that names the record whose content is not what a step writes."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError) as problem:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as problem:
         raise AebayesError(f"{path} is not what its step writes: {problem!r}", AGAIN) from problem
 
 
@@ -261,7 +261,7 @@ def read_manifest(folder: Path) -> dict:
     """The sealed manifest of a study's folder.
 
     Raises:
-        AebayesError: it is missing, or is not what its seal says.
+        AebayesError: it is missing, is not what its seal says, or names what cannot be followed.
     """
     path, seal_path = folder / MANIFEST, folder / SEAL
     remedy = "finish the study, or make one: python -m aebayes manifest"
@@ -274,4 +274,16 @@ def read_manifest(folder: Path) -> dict:
             "restore both from a copy, or delete them and run the pipeline, which makes them anew",
             status=1,
         )
-    return read_json(path)
+    content = read_json(path)
+    try:
+        check(content, "manifest", path)
+        for name, entry in content["artefacts"].items():
+            if entry["step"] not in (None, *content["steps"]):
+                raise AebayesError(f"{path}: artefacts.{name}.step: no step of the manifest", "")
+        for name, step in content["steps"].items():
+            if step.get("environment", 0) >= max(1, len(content["environments"])):
+                raise AebayesError(f"{path}: steps.{name}.environment: none of that number", "")
+    except AebayesError as problem:
+        remedy = "restore it from a copy, or run the pipeline, which makes it anew"
+        raise AebayesError(problem.problem, remedy, status=1) from problem
+    return content

@@ -17,7 +17,7 @@ from aebayes.audit.audit import SOUND, Audit
 from aebayes.audit.manifest import ELSEWHERE, MANIFEST, SEAL, read_manifest, seal
 from aebayes.config import PUBLISHED, Study
 from aebayes.errors import AebayesError
-from aebayes.files import sha256
+from aebayes.files import sha256, write_bytes
 from aebayes.records import Place
 from aebayes.version import LARGE, default_remote, pull
 
@@ -127,8 +127,7 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
     for key, entry in artefacts.items():
         source = reference / key
         if not right(back.path(key), entry) and right(source, entry):
-            back.path(key).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, back.path(key))
+            write_bytes(back.path(key), source.read_bytes())
     wanted = [key for key, entry in artefacts.items() if not right(back.path(key), entry)]
     pull(pointers(back, wanted), remote, root)
     make_data(manifest, wanted, back, root)

@@ -15,7 +15,7 @@ from aebayes.evaluation.recognise import recognition
 from aebayes.evaluation.sampled import sampled_metrics
 from aebayes.files import sha256, sha256_of, write_json, write_npz
 from aebayes.provenance import Began, code_of, provenance
-from aebayes.runs import RunFiles, load_checkpoint
+from aebayes.runs import RunFiles, check_trained, load_checkpoint
 from aebayes.streams import Streams
 
 TRAIN_AT_ONCE = 1000
@@ -50,7 +50,9 @@ def evaluate(
     # Exact evaluation is small, and its nearest neighbours and counts are the CPU's in any case.
     device = "cpu" if settings["kind"] == "exact" else device
     where = use_device(device, experiment["training"]["threads"])
-    checkpoint = RunFiles.under(folder).checkpoint
+    files = RunFiles.under(folder)
+    checkpoint = files.checkpoint
+    check_trained(files, experiment["name"])
     method, replicas = load_checkpoint(checkpoint, experiment, dataset, where)
     streams = Streams(experiment["training"]["seed"], replicas, "evaluation", where)
     binarise = experiment["binarisation"] == "dynamic"

@@ -52,6 +52,12 @@ def train(
     for needed in (folder, resume.parent):
         require_writable(needed)
     dataset = load(data)
+    if dataset.name != experiment["dataset"]:
+        raise AebayesError(
+            f"{data} is of the dataset {dataset.name}, and experiment {experiment['name']} is "
+            f"trained on {experiment['dataset']}",
+            "give it that dataset's file",
+        )
     images, _ = dataset.split("train")
     experiment = with_steps(experiment, len(images))
     check_spans(experiment)
