@@ -70,13 +70,13 @@ def values(path: Path) -> dict[str, dict] | None:
         return None
     with as_written(path):
         for entry in content["metrics"].values():
-            float(entry["mean"]), spread_of(entry)
+            number(entry["mean"]), spread_of(entry)
         return content["metrics"]
 
 
 def difference(experiment: str, metric: str, new: dict | None, old: dict | None) -> Difference:
     """One metric's, of entries of metrics.json."""
-    means = [float(entry["mean"]) if entry else None for entry in (new, old)]
+    means = [number(entry["mean"]) if entry else None for entry in (new, old)]
     spreads = [spread_of(entry) for entry in (new, old) if entry]
     known = [spread for spread in spreads if spread is not None]
     return Difference(experiment, metric, *means, math.hypot(*known) if known else None)
@@ -85,8 +85,12 @@ def difference(experiment: str, metric: str, new: dict | None, old: dict | None)
 def spread_of(entry: dict) -> float | None:
     """Over replicas; of a single one over the test images."""
     errors = entry.get("standard_error")
-    spread = errors[0] if len(entry["replicas"]) == 1 and errors else entry["sd"]
-    return None if spread is None else float(spread)
+    return number(errors[0] if len(entry["replicas"]) == 1 and errors else entry["sd"])
+
+
+def number(value: object) -> float | None:
+    """A number, or None for null, which stands for what could not be computed."""
+    return None if value is None else float(value)
 
 
 def missing(study: Study, folder: Path, reference: Path) -> list[str]:
