@@ -177,7 +177,9 @@ def study() -> Study:
                 "avb-theory": {"experiments": {"AVB": "avb-run"}},
                 "divergences": {"experiments": {"GAN": "gan-run"}},
                 "iwae-bounds": {"experiments": dict(BOUNDED)},
-                "avb-posteriors": {"experiments": dict(PLANES)},
+                "avb-posteriors": {
+                    "experiments": dict(zip(("VAE", "AVB + AC"), PLANES.values(), strict=True))
+                },
                 "iwae-posteriors": {"experiments": dict(PLANES)},
                 "iwae-samples": {"experiments": dict(PLANES)},
                 "iwae-units": {"experiments": dict(BOUNDED)},

@@ -160,7 +160,7 @@ def test_posteriors_of_black_boxes_have_no_resampled_density(sources: dict[str, 
     assert [axes.get_title() for axes in grid[0]] == [
         "$x$",
         *("$p(z|x)$", "VAE\n$q(z|x)$"),
-        *("$p(z|x)$", "IWAE, k = 50\n$q(z|x)$"),
+        *("$p(z|x)$", "AVB + AC\n$q(z|x)$"),
     ]
     assert [axes.get_xlabel() for axes in grid[1]] == ["", "", "0.25", "", "0.25"]
 
