@@ -186,6 +186,19 @@ def test_correlations_are_of_adaptive_contrast_alone(tmp_path):
     )
 
 
+@pytest.mark.parametrize(("basis", "noise", "taken"), [(1, 1, False), (1, 2, True), (2, 1, True)])
+def test_correlations_take_noise_of_as_many_dimensions_as_codes(tmp_path, basis, noise, taken):
+    correlated = {"adaptive_contrast": True, "contrast_correlations": True}
+    content = changed(f"{AVB}.objective", correlated)
+    encoder = {"kind": "basis_noise", "basis": basis, "noise": noise, "basis_hidden": []}
+    avb = content["experiments"]["avb-four-points"]
+    avb["model"]["encoder"] = encoder | tiny.LAYERS
+    if taken:
+        load_study(str(tiny.write(tmp_path / "tiny.yaml", content)))
+    else:
+        assert "leaves codes of 2 without a density" in refused(tmp_path, content)
+
+
 def test_gaussian_likelihood_takes_a_logit_as_output_bias_under_a_sigmoid_alone(tmp_path):
     content = changed(f"{DIGITS}.model.likelihood", "gaussian")
     model = content["experiments"]["vae-digits"]["model"]

@@ -3,9 +3,11 @@
 import json
 
 import pytest
+from click.testing import CliRunner
 from tiny import study, write
 
 from aebayes.audit.compare import difference, differences, missing, values
+from aebayes.cli import main
 from aebayes.config import load_study
 from aebayes.errors import AebayesError
 from aebayes.files import write_json
@@ -52,3 +54,11 @@ def test_metrics_that_are_none_are_named(entry, tmp_path):
     path.write_text(json.dumps({"metrics": {"nll": entry}}))
     with pytest.raises(AebayesError, match=r"metrics\.json is not what its step writes"):
         values(path)
+
+
+def test_nothing_to_compare_is_an_error(tmp_path):
+    path = write(tmp_path / "tiny.yaml", study())
+    words = ["compare", "--study", str(path), "--folder", str(tmp_path), "--reference", "nowhere"]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert f"no experiment has metrics in both {tmp_path} and nowhere" in done.output

@@ -61,6 +61,7 @@ def test_names_that_lead_out_of_the_folder_are_refused(name, where, tmp_path):
         manifest(steps={"table a": {"rule": "table", "outputs": {}, "inputs": 3}}),
         manifest(steps={"table a": {"rule": "table", "outputs": {}, "parameters": None}}),
         manifest(steps={"table a": {"rule": "table", "outputs": {}, "environment": 99}}),
+        manifest(steps={"table a": {"rule": "table", "outputs": {}, "inputs": {"b": SHA256}}}),
         manifest(environments=None),
         manifest(made=None),
         manifest(without=3),

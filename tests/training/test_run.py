@@ -282,6 +282,25 @@ def test_truncated_checkpoint_ends_with_one_clear_error(prepared, tmp_path):
         load_checkpoint(path, experiment, dataset, CPU)
 
 
+def test_data_of_another_name_are_not_trained_on(prepared, tmp_path):
+    experiment = tiny.experiment("vae", "digits")
+    with pytest.raises(AebayesError, match=r"four_points\.npz is of the dataset four_points, and"):
+        train(experiment, prepared / "four_points.npz", tmp_path, tmp_path / "resume.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_checkpoint_with_a_flipped_bit_is_not_evaluated(prepared, tmp_path):
+    experiment = tiny.experiment("vae")
+    run(prepared, tmp_path, experiment)
+    path = tmp_path / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(AebayesError, match=r"is not the one that .*training\.json tells of"):
+        evaluate(experiment, prepared / "four_points.npz", tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

@@ -337,6 +337,8 @@ def check_references(content: dict, path: Path) -> None:
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
         if "start_from" in experiment:
             check_start(path, name, content["experiments"])
+        if experiment["objective"].get("contrast_correlations"):
+            check_noise(path, name, experiment["model"])
         if "classes" in experiment["model"].get("encoder", {}):
             check_class_encoder(path, name, experiment, content["datasets"])
         parts = {f"model.{part}": experiment["model"].get(part, {}) for part in MODEL_PARTS}
@@ -352,6 +354,21 @@ def check_references(content: dict, path: Path) -> None:
                 check_known(path, key, experiment, content["experiments"])
             for dataset in entry.get("datasets", []):
                 check_known(path, f"{kind}.{name}.datasets", dataset, content["datasets"])
+
+
+def check_noise(path: Path, name: str, model: dict) -> None:
+    """Check that q(z|x) can have a density, and its covariance an inverse.
+
+    Raises:
+        AebayesError: it has less noise than codes have dimensions.
+    """
+    noise = model["encoder"]["basis"] * model["encoder"]["noise"]
+    if noise < model["latent"]:
+        raise AebayesError(
+            f"{path}: experiments.{name}.model.encoder: basis × noise, {noise} dimensions in all, "
+            f"leaves codes of {model['latent']} without a density",
+            "take more of either, or do without contrast_correlations",
+        )
 
 
 def check_class_encoder(path: Path, name: str, experiment: dict, datasets: dict) -> None:

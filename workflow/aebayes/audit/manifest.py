@@ -275,15 +275,25 @@ def read_manifest(folder: Path) -> dict:
             status=1,
         )
     content = read_json(path)
+    again = "restore it from a copy, or run the pipeline, which makes it anew"
     try:
         check(content, "manifest", path)
-        for name, entry in content["artefacts"].items():
-            if entry["step"] not in (None, *content["steps"]):
-                raise AebayesError(f"{path}: artefacts.{name}.step: no step of the manifest", "")
-        for name, step in content["steps"].items():
-            if step.get("environment", 0) >= max(1, len(content["environments"])):
-                raise AebayesError(f"{path}: steps.{name}.environment: none of that number", "")
     except AebayesError as problem:
-        remedy = "restore it from a copy, or run the pipeline, which makes it anew"
-        raise AebayesError(problem.problem, remedy, status=1) from problem
+        raise AebayesError(problem.problem, again, status=1) from problem
+    for problem in leading_nowhere(content):
+        raise AebayesError(f"{path}: {problem}", again, status=1)
     return content
+
+
+def leading_nowhere(manifest: dict) -> Iterator[str]:
+    """What a manifest refers to and does not have: steps, environments, what steps read."""
+    steps, artefacts = manifest["steps"], manifest["artefacts"]
+    for name, entry in artefacts.items():
+        if entry["step"] is not None and entry["step"] not in steps:
+            yield f"artefacts.{name}.step: it has no step {entry['step']}"
+    for name, step in steps.items():
+        if "environment" in step and step["environment"] >= len(manifest["environments"]):
+            yield f"steps.{name}.environment: it has none of that number"
+        for key in step.get("inputs", {}):
+            if key not in artefacts:
+                yield f"steps.{name}.inputs: it has no artefact {key}"

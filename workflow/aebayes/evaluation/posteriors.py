@@ -16,7 +16,8 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from aebayes.evaluation.exact import knn_posterior_kl, sample_codes
+from aebayes.evaluation.divergences import knn_entropy
+from aebayes.evaluation.exact import sample_codes
 from aebayes.evaluation.likelihood import CHUNK_ELEMENTS, chunks
 from aebayes.evaluation.quadrature import HALF_WIDTH
 from aebayes.evaluation.units import one_replica
@@ -38,6 +39,7 @@ MARGIN = 1.3
 SETS = 400
 # Of a black box for each image, and the deviation, in points of the window, that smooths them.
 CODES = 20_000
+CODES_AT_ONCE = 1_000
 SMOOTHING = 1.0
 LEAST_DENSITY = 1e-30
 
@@ -135,15 +137,19 @@ def black_box_posterior_arrays(
     """
     model = one_replica(method.model, 0)
     x = x[:1, :IMAGES]
-    codes = sample_codes(model, x, CODES, streams.only(0))  # (1, S, B, 2)
+    own = streams.only(0)
+    parts = [sample_codes(model, x, CODES_AT_ONCE, own) for _ in range(CODES // CODES_AT_ONCE)]
+    codes = torch.cat(parts, 1)  # (1, S, B, 2)
     spread, mean = torch.std_mean(codes, 1)
     windows = windows_for(model, x, DiagonalNormal(mean, spread.log()))
     log_joint = log_joint_at(model, x, windows.points())
     log_px = windows.mass(log_joint)  # (B, 1)
     log_q, mass = smoothed_log_density(windows, codes[0].double())
     arrays = {"images": x[0], "axes": windows.axes, "log_p": log_joint - log_px, "log_q": log_q}
-    arrays["kl_q"] = knn_posterior_kl(model, x, codes, log_px.T)[0]
-    return named(arrays | {"mass_q": mass})
+    entropy = [knn_entropy(of_image.cpu().numpy()) for of_image in codes[0].unbind(1)]
+    cross_entropy = log_px.squeeze(-1) - log_joint_at(model, x, codes[0]).mean(-1)
+    kl = cross_entropy.cpu() - torch.tensor(entropy, dtype=torch.double)
+    return named(arrays | {"kl_q": kl, "mass_q": mass})
 
 
 def smoothed_log_density(windows: Windows, codes: Tensor) -> tuple[Tensor, Tensor]:

@@ -84,10 +84,9 @@ class AVB(Method):
     @torch.no_grad()
     def reference(self, x: Tensor) -> DiagonalNormal | CorrelatedNormal:
         """r(z|x) of adaptive contrast: the codes' moments, which take no gradient."""
-        mean, log_sd = self.model.encoder.moments(x)
-        if not self.correlated:
-            return DiagonalNormal(mean, log_sd)
-        return CorrelatedNormal.of_covariance(mean, self.model.encoder.covariance(x))
+        if self.correlated:
+            return CorrelatedNormal.of_covariance(*self.model.encoder.correlated_moments(x))
+        return DiagonalNormal(*self.model.encoder.moments(x))
 
     def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
         """The estimate of log q(z|x) − log p(z): (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""

@@ -129,23 +129,27 @@ class BasisNoiseEncoder(nn.Module):
     def moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation of q(z|x) along each axis: (R, B, X) -> two (R, B, Z)."""
         start, scales = self.parts(x)
-        points = self.points.repeat(1, self.basis).expand(len(x), -1, -1)
-        variance, mean = torch.var_mean(self.features(points), 1)  # (R, M, Z)
+        variance, mean = torch.var_mean(self.features_at_points(len(x)), 1)  # (R, M, Z)
         mean, variance = mean.unsqueeze(1), variance.unsqueeze(1)
         total = (scales.square() * variance).sum(-2)
         return start + (scales * mean).sum(-2), 0.5 * (total + LEAST_VARIANCE).log()
 
-    def covariance(self, x: Tensor) -> Tensor:
-        """Of q(z|x): (R, B, X) -> (R, B, Z, Z)."""
-        _, scales = self.parts(x)
-        points = self.points.repeat(1, self.basis).expand(len(x), -1, -1)
-        v = self.features(points)
-        v = v - v.mean(1, keepdim=True)  # (R, P, M, Z)
+    def correlated_moments(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of q(z|x): (R, B, X) -> (R, B, Z), (R, B, Z, Z)."""
+        start, scales = self.parts(x)
+        v = self.features_at_points(len(x))  # (R, P, M, Z)
+        mean = v.mean(1)
+        v = v - mean.unsqueeze(1)
         # Not matrix products, which bfloat16 would round until they are no covariances.
         of_features = (v.unsqueeze(-1) * v.unsqueeze(-2)).sum(1) / (MOMENT_POINTS - 1)
         pairs = scales.unsqueeze(-1) * scales.unsqueeze(-2)  # (R, B, M, Z, Z)
         least = LEAST_VARIANCE * torch.eye(self.latent, device=x.device)
-        return (pairs * of_features.unsqueeze(1)).sum(-3) + least
+        covariance = (pairs * of_features.unsqueeze(1)).sum(-3) + least
+        return start + (scales * mean.unsqueeze(1)).sum(-2), covariance
+
+    def features_at_points(self, replicas: int) -> Tensor:
+        """v_i at the fixed noise that stands for all: (R, P, M, Z)."""
+        return self.features(self.points.repeat(1, self.basis).expand(replicas, -1, -1))
 
 
 CODES: dict[str, Callable[[Tensor], Tensor]] = {"linear": lambda z: z, "sigmoid": torch.sigmoid}
