@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aebayes import files
 from aebayes.errors import AebayesError
 from aebayes.files import (
     find_json,
@@ -28,6 +29,39 @@ def test_equal_arrays_are_equal_bytes(tmp_path):
     back = read_npz(tmp_path / "one")
     assert np.array_equal(back["a"], arrays["a"])
     assert back["b"] == np.float32(1.5)
+
+
+def test_mapped_arrays_are_the_same_stay_in_the_file_and_never_change_it(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    arrays = {"large": np.arange(64).reshape(4, 16), "small": np.arange(3), "ä": np.eye(8)}
+    write_npz(path, arrays)
+    before = path.read_bytes()
+    monkeypatch.setattr(files, "MAPPED_FROM", 512)
+    back = read_npz(path, mapped=True)
+    for name, array in arrays.items():
+        assert np.array_equal(back[name], array) and back[name].dtype == array.dtype
+        assert isinstance(back[name], np.memmap) == (array.nbytes >= 512)
+    back["large"][:] = 0
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("spoil", ["compressed", "objects", "cut short"])
+def test_arrays_that_cannot_be_mapped_end_with_one_clear_error(spoil, tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    if spoil == "compressed":
+        np.savez_compressed(path, a=np.zeros(1000))
+    elif spoil == "objects":
+        np.savez(path, a=np.array([{}] * 1000, dtype=object))
+    else:
+        short = io.BytesIO()
+        np.save(short, np.zeros(1000))
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.npy", short.getvalue()[:-4000])
+            archive.writestr("b.npy", short.getvalue())
+    monkeypatch.setattr(files, "MAPPED_FROM", 512)
+    with pytest.raises(AebayesError, match="not a readable npz") as caught:
+        read_npz(path, mapped=True)
+    assert str(path) in caught.value.problem
 
 
 def test_arrays_of_objects_are_never_written_nor_read(tmp_path):

@@ -3,11 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from aebayes import files
 from aebayes.data.dataset import load
 from aebayes.data.prepare import prepare
 from aebayes.errors import AebayesError
 from aebayes.files import read_npz, sha256, write_json, write_npz
+from aebayes.streams import Streams
+from aebayes.training.batches import Batches
 
 
 @pytest.fixture
@@ -48,6 +52,20 @@ def test_loading_gives_what_the_card_says(npz):
     assert dataset.sha256 == sha256(npz)
     x, y = dataset.split("test")
     assert (x.dtype, x.shape, y.dtype, y.shape) == (np.uint8, (4, 1, 2, 2), np.int64, (4,))
+
+
+def test_a_large_dataset_stays_in_its_file_and_trains_from_there(npz, monkeypatch):
+    whole = load(npz)
+    monkeypatch.setattr(files, "MAPPED_FROM", 1)
+    mapped = load(npz)
+    batches = []
+    for dataset in (whole, mapped):
+        images, classes = (torch.from_numpy(part) for part in dataset.split("train"))
+        streams = Streams(0, [0], "training")
+        batches.append(Batches(images.flatten(1), classes, dataset.scale, 4, False, streams))
+    assert isinstance(mapped.split("train")[0], np.memmap)
+    assert batches[1].x.data_ptr() == mapped.split("train")[0].ctypes.data  # no copy
+    assert torch.equal(batches[0].next().x, batches[1].next().x)
 
 
 def test_unknown_split_is_told_the_known_ones(npz):

@@ -1,16 +1,17 @@
-"""LFWcrop and the Frey faces: who stands in which split, and what is refused."""
+"""LFWcrop, the Frey faces and CelebA: who stands in which split, and what is refused."""
 
 import io
 import zipfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aebayes.data import DATASETS, celeba_10k, freyfaces, lfwcrop
+from aebayes.data import DATASETS, celeba, freyfaces, lfwcrop
 from aebayes.data.dataset import load
 from aebayes.data.fetch import fetch
 from aebayes.data.prepare import prepare
@@ -84,17 +85,22 @@ def test_wrong_archive_is_named_with_the_reason(tmp_path, content, reason):
     assert lfwcrop.NAME in caught.value.problem and reason in caught.value.problem
 
 
-def photographs(count: int) -> dict[str, bytes]:
+def photographs(archive: celeba.Archive, count: int) -> dict[str, bytes]:
     """Faces of one colour each, in no order."""
+    width, height = archive.faces.size
     numbers = GENERATOR.permuted(np.arange(count))
-    frames = {n: np.full((109, 89, 3), (5 * n, 100, 50), np.uint8) for n in numbers}
+    frames = {n: np.full((height, width, 3), (5 * n, 100, 50), np.uint8) for n in numbers}
     return {f"celebA/{n + 1:06d}.jpg": encoded(frame, "JPEG") for n, frame in frames.items()}
 
 
-@pytest.mark.parametrize("side", [32, 64])
-def test_celeba_faces_are_split_in_the_order_of_their_numbers_with_their_colours(tmp_path, side):
-    packed(tmp_path / celeba_10k.NAME, photographs(20))
-    splits = celeba_10k.read(tmp_path, side, (14, 2, 4))
+@pytest.mark.parametrize(
+    ("archive", "side"), [(celeba.ALL, 64), (celeba.FIRST, 32), (celeba.FIRST, 64)]
+)
+def test_celeba_faces_are_split_in_the_order_of_their_numbers_with_their_colours(
+    tmp_path, archive, side
+):
+    packed(tmp_path / archive.file.name, photographs(archive, 20))
+    splits = celeba.read(tmp_path, replace(archive, counts=(14, 2, 4)), side)
     faces = np.concatenate([splits[part][0] for part in SPLITS])
     assert [len(splits[part][0]) for part in SPLITS] == [14, 2, 4]
     assert faces.shape == (20, 3, side, side)
@@ -102,11 +108,14 @@ def test_celeba_faces_are_split_in_the_order_of_their_numbers_with_their_colours
     assert np.abs(faces.mean((2, 3)) - expected).max() < 4  # a JPEG's colours are not exact
 
 
-def test_celeba_crop_is_the_centre_averaged():
-    levels = np.zeros((109, 89, 3), np.uint8)
-    levels[17:91, 7:44] = 200  # the left half of the centre
-    levels[:17] = levels[91:] = levels[:, :7] = levels[:, 81:] = 90
-    face = celeba_10k.crop(levels, 64)
+@pytest.mark.parametrize(("archive", "top", "left"), [(celeba.ALL, 35, 15), (celeba.FIRST, 17, 7)])
+def test_celeba_crop_is_the_centre_averaged(archive, top, left):
+    width, height = archive.faces.size
+    bottom, right = top + archive.kept, left + archive.kept
+    levels = np.zeros((height, width, 3), np.uint8)
+    levels[:, : left + archive.kept // 2] = 200  # the left half of the centre
+    levels[:top] = levels[bottom:] = levels[:, :left] = levels[:, right:] = 90
+    face = celeba.crop(levels, archive.kept, 64)
     assert face.shape == (3, 64, 64)
     assert (face[:, :, :32] == 200).all()
     assert (face[:, :, 32:] == 0).all()
@@ -115,17 +124,18 @@ def test_celeba_crop_is_the_centre_averaged():
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (photographs(3), "it has 3 faces, expected 10000"),
+        (photographs(celeba.FIRST, 3), "it has 3 faces, expected 10000"),
         ({"celebA/000001.jpg": encoded(FACES[0], "JPEG")}, "is 64x64, not 89x109"),
         ({"celebA/000001.jpg": bytes(50_001)}, "unpacks to 50001 bytes"),
-        ({"celebA/1.jpg": b""}, "it has no faces celebA/NNNNNN.jpg"),
+        ({"celebA/1.jpg": b""}, "it has no faces NNNNNN.jpg"),
     ],
 )
 def test_wrong_archive_of_celeba_is_named_with_the_reason(tmp_path, content, reason):
-    packed(tmp_path / celeba_10k.NAME, content)
+    path = tmp_path / celeba.FIRST.file.name
+    packed(path, content)
     with pytest.raises(AebayesError) as caught:
-        celeba_10k.read(tmp_path, 64)
-    assert celeba_10k.NAME in caught.value.problem and reason in caught.value.problem
+        celeba.read(tmp_path, celeba.FIRST, 64)
+    assert str(path) in caught.value.problem and reason in caught.value.problem
 
 
 def test_frames_keep_their_order_and_the_last_are_for_test(tmp_path):

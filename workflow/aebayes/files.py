@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import io
 import json
 import lzma
 import os
@@ -27,6 +26,10 @@ BROKEN_NPZ = (
     *(ValueError, TypeError, KeyError, EOFError, OverflowError, MemoryError, RuntimeError),
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
 )
+# Bytes of an array from which on `read_npz` may leave it in its file.
+MAPPED_FROM = 1 << 28
+LENGTHS_AT = 26  # in the header of a zip's entry: how long its name is, and what comes after that
+
 AGAIN = "delete it and run the step that makes it again"
 
 
@@ -141,15 +144,20 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
             array = np.asarray(array)
             if array.dtype.hasobject:
                 raise AebayesError(f"array {name!r} of {path} holds objects", "store plain numbers")
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, np.ascontiguousarray(array), allow_pickle=False)
             entry = zipfile.ZipInfo(f"{name}.npy", date_time=ZIP_EPOCH)
             entry.external_attr = 0o644 << 16
-            archive.writestr(entry, buffer.getvalue())
+            entry.file_size = array.nbytes  # nearly: large ones need a longer header
+            with archive.open(entry, "w") as member:
+                contiguous = np.ascontiguousarray(array)
+                np.lib.format.write_array(member, contiguous, allow_pickle=False)
 
 
-def read_npz(path: Path) -> dict[str, np.ndarray]:
+def read_npz(path: Path, mapped: bool = False) -> dict[str, np.ndarray]:
     """Read every array of an npz, never unpickling.
+
+    Args:
+        mapped: arrays of `MAPPED_FROM` bytes and more stay in the file, whose pages come to memory
+            as they are used; their checksums are not looked at. Writing to one changes no file.
 
     Raises:
         AebayesError: the file is missing, cannot be read, is cut short or spoilt, or holds objects
@@ -157,7 +165,13 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+            entries = {name: archive.zip.getinfo(f"{name}.npy") for name in archive.files}
+            arrays = {
+                name: _in_place(path, entry)
+                if mapped and entry.file_size >= MAPPED_FROM
+                else archive[name]
+                for name, entry in entries.items()
+            }
     except FileNotFoundError as problem:
         raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
     except OSError as problem:
@@ -168,6 +182,24 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         if not isinstance(array, np.ndarray):
             raise AebayesError(f"{path} is not a readable npz: {name!r} is no array", AGAIN)
     return arrays
+
+
+def _in_place(path: Path, entry: zipfile.ZipInfo) -> np.ndarray:
+    """An array of an npz, which stays in the file."""
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{entry.filename} is compressed")
+    with path.open("rb") as file:
+        file.seek(entry.header_offset + LENGTHS_AT)
+        name, extra = struct.unpack("<HH", file.read(4))
+        began = file.seek(name + extra, os.SEEK_CUR)
+        if np.lib.format.read_magic(file) != (1, 0):
+            raise ValueError(f"{entry.filename} is of another version of npy")
+        shape, transposed, dtype = np.lib.format.read_array_header_1_0(file)
+        start = file.tell()
+        array = np.memmap(file, dtype, "c", start, shape, "F" if transposed else "C")
+        if start - began + array.nbytes != entry.file_size:
+            raise ValueError(f"{entry.filename} is not as long as its array")
+        return array
 
 
 def md5(path: Path) -> str:

@@ -5,7 +5,7 @@ add its `RECIPE` to `DATASETS`; fetching, verifying, preparing and loading then 
 """
 
 from aebayes.data import (
-    celeba_10k,
+    celeba,
     digits,
     four_points,
     freyfaces,
@@ -26,7 +26,7 @@ DATASETS: dict[str, Recipe] = {
     for recipe in (
         *(four_points.RECIPE, two_modes.RECIPE, digits.RECIPE, mnist.RECIPE, mnist_fixed.RECIPE),
         *(omniglot.RECIPE, omniglot_drawings.RECIPE, svhn.RECIPE),
-        *(freyfaces.RECIPE, lfwcrop.RECIPE, tfd.RECIPE, celeba_10k.RECIPE, celeba_10k.RECIPE_32),
+        *(freyfaces.RECIPE, lfwcrop.RECIPE, tfd.RECIPE, *celeba.RECIPES),
     )
 }
 

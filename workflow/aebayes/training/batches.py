@@ -1,4 +1,4 @@
-"""Minibatches from data that already lie on the device."""
+"""Minibatches from data on the device, or, on a CPU, in a file: 8 bits a pixel, 16 if binarised."""
 
 import torch
 from torch import Tensor
@@ -69,9 +69,10 @@ class Batches:
         labelled: Tensor | None = None,
     ):
         times = -(-size // len(x))
-        x, labels = x.repeat(times, 1), labels.expand(len(streams), -1)
-        self.labels = labels.repeat(1, times)  # (R, N)
-        self.x = bernoulli_thresholds(x, scale) if binarise else x.float() / scale
+        x = x.repeat(times, 1) if times > 1 else x  # which would copy it
+        self.labels = labels.expand(len(streams), -1).repeat(1, times)  # (R, N)
+        self.x = bernoulli_thresholds(x, scale) if binarise else x
+        self.scale = scale
         self.binarise = binarise
         self.streams = streams
         self.order = Order(len(self.x), size, streams)
@@ -92,6 +93,8 @@ class Batches:
         x = self.x[chosen]
         if self.binarise:
             x = (self.streams.int16(*x.shape[1:]) < x).float()
+        else:
+            x = x.float() / self.scale
         return x, self.labels.gather(1, chosen)
 
     def state(self) -> dict[str, Tensor]:

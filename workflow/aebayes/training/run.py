@@ -24,6 +24,8 @@ from aebayes.training.labels import hide_others, labelled_images
 from aebayes.training.loop import Interruptions, Trainer
 from aebayes.training.optimisers import runs_at
 
+SUMMED_AT_ONCE = 1000  # images: a sum of bytes makes integers of them first
+
 
 def train(
     experiment: dict,
@@ -180,7 +182,8 @@ def make_trainer(
         known = labelled_of(experiment, dataset, replicas)
         labels = hide_others(labels, known, dataset.classes)
         known = known.to(device)
-    mean = x.double().mean(0).float().cpu() / dataset.scale
+    total = sum(part.sum(0, dtype=torch.int64) for part in x.split(SUMMED_AT_ONCE))
+    mean = (total.double() / len(x)).float().cpu() / dataset.scale
     method = make_method(experiment, mean.view(dataset.shape), replicas, device)
     streams = Streams(settings["seed"], replicas, "training", device)
     binarise = experiment["binarisation"] == "dynamic"
