@@ -25,6 +25,7 @@ PHASES = {
     "iwae": ["bound"],
     "aae": ["reconstruction", "discriminator", "generator"],
     "avb": ["bound", "adversary"],
+    "avb_restricted": ["bound", "adversary"],
 }
 
 
@@ -59,6 +60,7 @@ def experiment(
     precision: str = "float32",
     compile: bool = False,
     optimiser: str = "adam",
+    simultaneous: bool = False,
     **objective: object,
 ) -> dict:
     """A resolved experiment.
@@ -66,6 +68,7 @@ def experiment(
     Args:
         k: samples an image in the bound.
         optimiser: of every phase.
+        simultaneous: all phases' gradients first, then their steps.
         objective: further keys of IWAE's `objective`.
     """
     layers = {"hidden": list(size.hidden), "activation": "tanh"}
@@ -98,6 +101,7 @@ def experiment(
             "precision": precision,
             "compile": compile,
             "log_every": 100,
+            "simultaneous": simultaneous,
             "phases": {
                 name: {"optimiser": optimiser, **descent, "schedule": "constant", "repeats": 1}
                 for name in PHASES[method]

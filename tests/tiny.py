@@ -65,6 +65,22 @@ EXPERIMENTS = {
         "adversary": LAYERS | {"features": 8},
         "training": TRAINING | {"phases": {"bound": ADAM, "adversary": ADAM | {"repeats": 2}}},
     },
+    "avb_together": {
+        "method": "avb",
+        "model": MODEL
+        | {
+            "encoder": {
+                "kind": "basis_noise",
+                "basis": 4,
+                "noise": 3,
+                "basis_hidden": [8],
+                **LAYERS,
+            }
+        },
+        "objective": {"adaptive_contrast": True, "contrast_correlations": True, "warm_up": 0.5},
+        "adversary": LAYERS | {"features": 8},
+        "training": TRAINING | {"phases": {"bound": ADAM, "adversary": ADAM}, "simultaneous": True},
+    },
     "avb_restricted": {
         "method": "avb_restricted",
         "model": MODEL | {"encoder": NOISE},

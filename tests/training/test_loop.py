@@ -115,9 +115,46 @@ def test_losses_and_gradients_of_a_phase_compile_as_one_graph(name):
     method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
     labelled = torch.arange(20).expand(len(REPLICAS), -1)
     training = trainer(method, experiment, labelled)
-    for phase, slope in zip(training.phases, training.slopes, strict=True):
-        batch = training.batches.next()
-        arguments = batch.x, *phase.draw(batch, training.streams)
+    at_once = [training.together] if training.together else training.phases
+    for part, slope in zip(at_once, training.slopes, strict=True):
+        batch = training.next_batch()
+        arguments = batch.x, *part.draw(batch, training.streams)
         with torch._dynamo.config.patch(trace_autograd_ops=True):
             graph = torch.compile(slope, fullgraph=True, backend="aot_eager", dynamic=False)
             torch.testing.assert_close(graph(*arguments), slope(*arguments))
+
+
+@pytest.mark.parametrize("name", ["avb_together", "avb_restricted"])
+def test_phases_together_have_the_losses_and_gradients_of_each_alone(name):
+    experiment = tiny.experiment(name, simultaneous=True)
+    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    training = trainer(method, experiment)
+    training.step = 10  # in the warm-up
+    batch = training.next_batch()
+    state = training.streams.state()
+    noise, contrast, *weight = training.together.draw(batch, training.streams)
+    training.streams.load_state(state)
+    alone = method.phases()[1].draw(batch, training.streams)
+    assert torch.equal(noise, alone[0]) and torch.equal(contrast, alone[1])
+    bound, adversary = method.phases()
+    losses = bound.loss(batch.x, noise, *weight), adversary.loss(batch.x, noise, contrast)
+    found = training.slopes[0](batch.x, noise, contrast, *weight)
+    torch.testing.assert_close(found[0], losses)
+    for phase, loss, gradients in zip((bound, adversary), losses, found[1], strict=True):
+        expected = torch.autograd.grad(loss.sum(), phase.parameters())
+        torch.testing.assert_close(gradients, expected)
+        assert all(gradient.any() for gradient in gradients)
+
+
+def test_phases_together_step_from_the_same_parameters_with_their_own_rates():
+    phases = {"bound": tiny.ADAM, "adversary": tiny.ADAM | {"learning_rate": 3e-3}}
+    experiment = tiny.experiment("avb_together", phases=phases)
+    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    training = trainer(method, experiment)
+    before = [[p.detach().clone() for p in phase.parameters()] for phase in training.phases]
+    training.train_step()
+    # Adam's first step is the learning rate long, whatever the gradient.
+    for phase, rate, own in zip(training.phases, (1e-3, 3e-3), before, strict=True):
+        moved = [(p - b).abs().max() for p, b in zip(phase.parameters(), own, strict=True)]
+        torch.testing.assert_close(max(moved), torch.tensor(rate), rtol=0.02, atol=0)
+    assert training.batches.order.position == 16  # one minibatch

@@ -9,6 +9,9 @@ With adaptive contrast (Algorithm 2 of the published version) T tells codes from
 with the codes' own mean and deviations, a far nearer neighbour than the prior: its estimate of
 log q(z|x) − log p(z) is then T plus log r(z|x) − log p(z), which is known. r may have the codes'
 correlations, too, so that T is left with what is not Gaussian about them.
+
+A phase sees what the one before it has changed. Algorithm 1 to the letter takes both gradients of
+the same codes first, and then both steps: `together`, which encodes an image once instead of twice.
 """
 
 from collections.abc import Callable
@@ -17,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import softplus
 
-from aebayes.methods.base import Batch, Method, Phase
+from aebayes.methods.base import Batch, Method, Phase, Together
 from aebayes.networks.adversaries import ADVERSARIES
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.convolutions import Shape
@@ -70,6 +73,9 @@ class AVB(Method):
             Phase("adversary", self.adversary_loss, [self.adversary], self.draw_for_adversary),
         ]
 
+    def together(self) -> Together:
+        return Together(self.losses, self.draw_for_both)
+
     def draw_for_bound(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """The encoder's noise, and, while the log ratio's weight grows, that weight."""
         return *self.draw_noise(batch, streams), *self.draw_weight(batch)
@@ -81,6 +87,10 @@ class AVB(Method):
         standard = streams.normal(batch.x.shape[1], self.model.latent)
         return *self.draw_noise(batch, streams), standard
 
+    def draw_for_both(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """What the adversary's phase draws, and the log ratio's weight, if it grows."""
+        return *self.draw_for_adversary(batch, streams), *self.draw_weight(batch)
+
     @torch.no_grad()
     def reference(self, x: Tensor) -> DiagonalNormal | CorrelatedNormal:
         """r(z|x) of adaptive contrast: the codes' moments, which take no gradient."""
@@ -88,13 +98,17 @@ class AVB(Method):
             return CorrelatedNormal.of_covariance(*self.model.encoder.correlated_moments(x))
         return DiagonalNormal(*self.model.encoder.moments(x))
 
+    def compared(self, x: Tensor, z: Tensor) -> tuple[Tensor, Tensor | float]:
+        """Codes as T sees them (R, ..., B, Z), and log r(z|x) − log p(z), where r is not p."""
+        if not self.contrast:
+            return z, 0.0
+        r = self.reference(x)
+        return r.standardised(z), r.log_prob(z) - self.model.log_prior(z)
+
     def log_ratio(self, x: Tensor, z: Tensor) -> Tensor:
         """The estimate of log q(z|x) − log p(z): (R, B, X), (R, ..., B, Z) -> (R, ..., B)."""
-        if not self.contrast:
-            return self.adversary(x, z) - self.offset
-        r = self.reference(x)
-        t = self.adversary(x, r.standardised(z)) - self.offset
-        return t + r.log_prob(z) - self.model.log_prior(z)
+        seen, known = self.compared(x, z)
+        return self.adversary(x, seen) - self.offset + known
 
     def bound_loss(self, x: Tensor, noise: Tensor, weight: Tensor | None = None) -> Tensor:
         """E_q[T(x, z) − log p(x|z)], equation 3.7: (R, B, X) -> (R,).
@@ -103,7 +117,10 @@ class AVB(Method):
             weight: of the log ratio, a number; 1 if absent.
         """
         z = self.model.encoder(x, noise)  # (R, B, Z)
-        log_ratio = self.log_ratio(x, z)
+        return self.bound(x, z, self.log_ratio(x, z), weight)
+
+    def bound(self, x: Tensor, z: Tensor, log_ratio: Tensor, weight: Tensor | None) -> Tensor:
+        """The same of codes (R, B, Z) and their log ratios (R, B): -> (R,)."""
         if weight is not None:
             log_ratio = weight * log_ratio
         return (log_ratio - self.model.log_likelihood(x, z)).mean(1)
@@ -111,8 +128,19 @@ class AVB(Method):
     def adversary_loss(self, x: Tensor, noise: Tensor, contrast: Tensor) -> Tensor:
         """Equation 3.3 or 5.10, of codes and of what T tells them from: (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encoder(x, noise)  # (R, B, Z)
-            if self.contrast:
-                codes = self.reference(x).standardised(codes)
-        t_codes, t_contrast = self.adversary(x, torch.stack([codes, contrast], 1)).unbind(1)
-        return self.tell_apart(t_codes, t_contrast).mean(1)
+            seen, _ = self.compared(x, self.model.encoder(x, noise))
+        return self.tell_apart(*self.judged(x, seen, contrast)).mean(1)
+
+    def judged(self, x: Tensor, seen: Tensor, contrast: Tensor) -> tuple[Tensor, Tensor]:
+        """T of codes and of what it tells them from, each (R, B, Z): -> two of (R, B)."""
+        return self.adversary(x, torch.stack([seen, contrast], 1)).unbind(1)
+
+    def losses(
+        self, x: Tensor, noise: Tensor, contrast: Tensor, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Both phases' losses of the same codes: (R, B, X) -> two of (R,)."""
+        z = self.model.encoder(x, noise)  # (R, B, Z)
+        seen, known = self.compared(x, z)
+        t_codes, t_contrast = self.judged(x, seen, contrast)
+        bound = self.bound(x, z, t_codes - self.offset + known, weight)
+        return bound, self.tell_apart(t_codes, t_contrast).mean(1)

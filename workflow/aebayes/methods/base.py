@@ -59,6 +59,20 @@ class Phase:
         return [parameter for network in self.networks for parameter in network.parameters()]
 
 
+@dataclass(frozen=True)
+class Together:
+    """The losses of all phases of one minibatch at once: each before any of them moves a parameter.
+
+    Args:
+        losses: (x (R, B, X), *draws) -> a loss (R,) a phase, in their order. What it computes once
+            for several may depend on parameters that a phase does not update.
+        draw: (batch, streams) -> draws.
+    """
+
+    losses: Callable[..., tuple[Tensor, ...]]
+    draw: Draw
+
+
 class Method(nn.Module):
     """A training algorithm: its networks, and its phases in the order of the paper's algorithm.
 
@@ -76,6 +90,10 @@ class Method(nn.Module):
 
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""
+        raise NotImplementedError
+
+    def together(self) -> Together:
+        """The same phases at once, for a method that `training.simultaneous` may ask for it."""
         raise NotImplementedError
 
     def reconstruction_loss(self, x: Tensor, noise: Tensor, *told: Tensor) -> Tensor:

@@ -72,21 +72,41 @@ class Interruptions:
         return True
 
 
-def losses_and_gradients(
-    phase: Phase, parameters: list[torch.nn.Parameter], autocast: torch.autocast
-) -> Callable[..., tuple[torch.Tensor, tuple[torch.Tensor, ...]]]:
-    """A phase's losses (R,) of a minibatch and draws, and their gradients by its parameters.
+Losses = Callable[..., tuple[torch.Tensor, ...]]
+Slopes = Callable[..., tuple[tuple[torch.Tensor, ...], list[tuple[torch.Tensor, ...]]]]
 
-    Both in one function: compiled, it is one graph, which keeps nothing for a later backward pass.
+
+def losses_and_gradients(
+    losses_of: Losses, parameters: list[list[torch.nn.Parameter]], autocast: torch.autocast
+) -> Slopes:
+    """Losses (R,) of a minibatch and draws, and the gradients of each by its own parameters.
+
+    All in one function: compiled, it is one graph, which keeps nothing for a later backward pass.
     """
 
-    def slope(x: torch.Tensor, *draws: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def slope(
+        x: torch.Tensor, *draws: torch.Tensor
+    ) -> tuple[tuple[torch.Tensor, ...], list[tuple[torch.Tensor, ...]]]:
         with autocast:
-            losses = phase.loss(x, *draws)
-        return losses.detach(), torch.autograd.grad(losses.sum(), parameters)
+            losses = losses_of(x, *draws)
+        last = len(losses) - 1
+        gradients = [
+            torch.autograd.grad(loss.sum(), own, retain_graph=number < last)
+            for number, (loss, own) in enumerate(zip(losses, parameters, strict=True))
+        ]
+        return tuple(loss.detach() for loss in losses), gradients
 
     slope.__code__ = slope.__code__.replace()  # by which the compiler keeps what it made of it
     return slope
+
+
+def loss_alone(phase: Phase) -> Losses:
+    """A phase's loss in a tuple."""
+
+    def losses_of(x: torch.Tensor, *draws: torch.Tensor) -> tuple[torch.Tensor]:
+        return (phase.loss(x, *draws),)
+
+    return losses_of
 
 
 class Trainer:
@@ -123,14 +143,14 @@ class Trainer:
         self.parameters = [phase.parameters() for phase in self.phases]
         bfloat16 = self.settings["precision"] == "bfloat16"
         self.autocast = torch.autocast(streams.device.type, torch.bfloat16, enabled=bfloat16)
-        self.slopes = [
-            compiled(
-                losses_and_gradients(phase, parameters, self.autocast),
-                self.settings["compile"],
-                self.captured,
-            )
-            for phase, parameters in zip(self.phases, self.parameters, strict=True)
-        ]
+        self.together = method.together() if self.settings.get("simultaneous") else None
+        if self.together:
+            self.slopes = [self.slope_of(self.together.losses, self.parameters)]
+        else:
+            self.slopes = [
+                self.slope_of(loss_alone(phase), [parameters])
+                for phase, parameters in zip(self.phases, self.parameters, strict=True)
+            ]
         self.optimisers = [
             make_optimiser(
                 parameters, self.settings["phases"][phase.name], self.settings["compile"]
@@ -144,6 +164,11 @@ class Trainer:
         self.step = 0
         # Spent training, over all starts. The first counts pauses of the process, the second not.
         self.seconds, self.processor_seconds = 0.0, 0.0
+
+    def slope_of(self, losses_of: Losses, parameters: list[list[torch.nn.Parameter]]) -> Slopes:
+        """`losses_and_gradients`, compiled as the settings say."""
+        slope = losses_and_gradients(losses_of, parameters, self.autocast)
+        return compiled(slope, self.settings["compile"], self.captured)
 
     def run(self, interruptions: Interruptions) -> None:
         """Train to the last step, from the saved state if there is one.
@@ -208,33 +233,64 @@ class Trainer:
         """Every phase whose span it is, as often as its settings repeat it, on its minibatches.
 
         The first time each phase sees the same minibatch, as in Algorithm 1 of AVB and section 2 of
-        the AAE; a phase that is repeated goes on to further ones.
+        the AAE; a phase that is repeated goes on to further ones. Or all of them at once.
         """
+        if self.together:
+            self.descend_together(self.next_batch())
+            return
         batches: list[Batch] = []
-        progress = torch.tensor(self.step / self.settings["steps"])
         for number, phase in enumerate(self.phases):
             settings = self.settings["phases"][phase.name]
             if not runs_at(settings, self.step, self.settings["steps"]):
                 continue
-            rate = learning_rate(settings, self.step, self.settings["steps"])
-            self.optimisers[number].param_groups[0]["lr"] = rate
+            self.set_rate(number)
             for repeat in range(settings["repeats"]):
                 if repeat == len(batches):
-                    batches.append(self.batches.next()._replace(progress=progress))
+                    batches.append(self.next_batch())
                 losses = self.descend(number, batches[repeat])
             self.history.record(number, losses)
+
+    def next_batch(self) -> Batch:
+        """The next minibatch, which knows how far the training is."""
+        progress = torch.tensor(self.step / self.settings["steps"])
+        return self.batches.next()._replace(progress=progress)
+
+    def set_rate(self, number: int) -> None:
+        """Give a phase's optimiser the learning rate of this step."""
+        settings = self.settings["phases"][self.phases[number].name]
+        rate = learning_rate(settings, self.step, self.settings["steps"])
+        self.optimisers[number].param_groups[0]["lr"] = rate
 
     def descend(self, number: int, batch: Batch) -> torch.Tensor:
         """One step of the phase of this number on a minibatch; its losses, (R,)."""
         draws = self.phases[number].draw(batch, self.streams)
+        (losses,), (gradients,) = self.evaluate(self.slopes[number], batch, draws)
+        self.update(number, gradients)
+        return losses
+
+    def descend_together(self, batch: Batch) -> None:
+        """One step of each phase, all by gradients at the parameters before it."""
+        draws = self.together.draw(batch, self.streams)
+        every = zip(*self.evaluate(self.slopes[0], batch, draws), strict=True)
+        for number, (losses, gradients) in enumerate(every):
+            self.set_rate(number)
+            self.update(number, gradients)
+            self.history.record(number, losses)
+
+    def evaluate(
+        self, slope: Slopes, batch: Batch, draws: tuple[torch.Tensor, ...]
+    ) -> tuple[tuple[torch.Tensor, ...], list[tuple[torch.Tensor, ...]]]:
+        """Losses and gradients."""
         if self.captured:  # the last step's losses and gradients are used
             torch.compiler.cudagraph_mark_step_begin()
-        losses, gradients = self.slopes[number](batch.x, *draws)
+        return slope(batch.x, *draws)
+
+    def update(self, number: int, gradients: tuple[torch.Tensor, ...]) -> None:
+        """Move a phase's parameters."""
         for parameter, gradient in zip(self.parameters[number], gradients, strict=True):
             parameter.grad = gradient
         with self.autocast:
             self.optimisers[number].step()
-        return losses
 
     def optimiser_tensors(self) -> dict[str, torch.Tensor]:
         """The state of every phase's optimiser, by name."""
