@@ -123,6 +123,19 @@ def test_time_limit_has_an_exit_status_of_its_own_and_the_next_start_ends_the_ru
     assert not list((here / "results/tiny/resume").iterdir())
 
 
+@pytest.mark.parametrize("option", ["--time-limit", "--save-every"])
+@pytest.mark.parametrize("seconds", ["nan", "-1"])
+def test_time_that_is_none_is_refused(here, option, seconds):
+    done = run("train", "vae-four-points", "--study", "tiny.yaml", option, seconds)
+    assert done.exit_code == 2
+    assert option in done.output and "0 or more" in done.output
+
+
+def test_audit_is_quick_or_deep(here):
+    done = run("audit", "--study", "tiny.yaml", "--quick", "--deep")
+    assert done.exit_code == 2 and "name one of them" in done.output
+
+
 def modules_imported_by(words: tuple[str, ...], folder: Path) -> set[str]:
     """Names of the modules that a command leaves imported in a process of its own."""
     code = (

@@ -56,6 +56,14 @@ def test_metrics_that_are_none_are_named(entry, tmp_path):
         values(path)
 
 
+def test_folder_of_another_study_is_not_compared(tmp_path):
+    chosen = load_study(str(write(tmp_path / "tiny.yaml", study())))
+    write_json(tmp_path / "old/manifest.json", {"study": "pocket"})
+    with pytest.raises(AebayesError, match="is of the study pocket") as caught:
+        list(differences(chosen, tmp_path / "new", tmp_path / "old"))
+    assert "--study pocket" in caught.value.remedy
+
+
 def test_nothing_to_compare_is_an_error(tmp_path):
     path = write(tmp_path / "tiny.yaml", study())
     words = ["compare", "--study", str(path), "--folder", str(tmp_path), "--reference", "nowhere"]

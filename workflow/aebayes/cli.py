@@ -40,6 +40,13 @@ def path_option(flag: str, text: str) -> Callable:
     return click.option(flag, type=click.Path(path_type=Path), default=None, help=text)
 
 
+def not_negative(_: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse a negative number, and NaN, which click's ranges let pass."""
+    if value is not None and not value >= 0:
+        raise click.BadParameter(f"takes seconds, 0 or more, not {value:g}", param=parameter)
+    return value
+
+
 def reporting(command: Callable) -> Callable:
     """Turn an AebayesError into two lines and its exit status."""
 
@@ -109,8 +116,20 @@ def data_of(experiment: dict) -> Path:
 @path_option("--run", "The run's folder.  [default: results/<study>/runs/<experiment>]")
 @path_option("--resume", "The state file.  [default: results/<study>/resume/<experiment>...]")
 @path_option("--start-from", "The source's folder.  [default: results/<study>/runs/<start_from>]")
-@click.option("--time-limit", type=float, help="Stop after so many seconds, with exit status 75.")
-@click.option("--save-every", type=float, default=30, show_default=True, help="Seconds.")
+@click.option(
+    "--time-limit",
+    type=float,
+    callback=not_negative,
+    help="Stop after so many seconds, with exit status 75.",
+)
+@click.option(
+    "--save-every",
+    type=float,
+    default=30,
+    show_default=True,
+    callback=not_negative,
+    help="Seconds.",
+)
 @reporting
 def train(
     experiment: str,
@@ -247,6 +266,8 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
     from aebayes.audit.audit import SOUND, Audit
     from aebayes.audit.report import report
 
+    if deep and quick:
+        raise click.UsageError("--quick makes nothing again, --deep makes all: name one of them")
     chosen = load_study(study)
     results = RESULTS / chosen.name
     checked = Audit.of(chosen, folder or results)

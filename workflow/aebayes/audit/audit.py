@@ -20,9 +20,9 @@ from aebayes.audit.manifest import (
     broken_links,
     data_files,
     read_manifest,
+    refuse_another_study,
 )
 from aebayes.config import Study
-from aebayes.errors import AebayesError
 from aebayes.files import find_json, sha256
 from aebayes.records import Place, shown_settings
 from aebayes.settings import first_difference, with_steps, without_evaluation
@@ -73,11 +73,7 @@ class Audit:
             AebayesError: it has no manifest, or a broken one, or another study's.
         """
         manifest = read_manifest(folder)
-        if manifest["study"] != study.name:
-            raise AebayesError(
-                f"{folder / MANIFEST} is of the study {manifest['study']}",
-                f"name that one: --study {manifest['study']}",
-            )
+        refuse_another_study(manifest, study, folder)
         audit = cls(study.without(manifest["without"]), Place(folder), manifest)
         audit.findings = {
             key: audit.hashed(key, entry) for key, entry in manifest["artefacts"].items()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aebayes.audit.manifest import as_written
+from aebayes.audit.manifest import MANIFEST, as_written, refuse_another_study
 from aebayes.config import Study
 from aebayes.files import find_json
 
@@ -52,8 +52,12 @@ def differences(study: Study, folder: Path, reference: Path) -> Iterator[Differe
     """Every metric that both runs have, or one of them alone has.
 
     Raises:
-        AebayesError: a metrics.json is broken.
+        AebayesError: a metrics.json is broken, or a folder's manifest is another study's.
     """
+    for place in (folder, reference):
+        manifest = find_json(place / MANIFEST)  # which an unfinished study has not
+        if manifest is not None:
+            refuse_another_study(manifest, study, place)
     for experiment in study.experiments:
         path = Path("runs") / experiment / "metrics.json"
         new, old = (values(place / path) for place in (folder, reference))

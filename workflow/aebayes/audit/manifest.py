@@ -285,6 +285,19 @@ def read_manifest(folder: Path) -> dict:
     return content
 
 
+def refuse_another_study(manifest: dict, study: Study, folder: Path) -> None:
+    """Refuse the manifest in `folder` if it is not this study's.
+
+    Raises:
+        AebayesError: it is not.
+    """
+    if manifest.get("study") != study.name:
+        raise AebayesError(
+            f"{folder / MANIFEST} is of the study {manifest.get('study')}",
+            f"name that one (--study {manifest.get('study')}), or another folder",
+        )
+
+
 def leading_nowhere(manifest: dict) -> Iterator[str]:
     """What a manifest refers to and does not have: steps, environments, what steps read."""
     steps, artefacts = manifest["steps"], manifest["artefacts"]

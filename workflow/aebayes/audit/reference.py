@@ -14,7 +14,14 @@ from tempfile import TemporaryDirectory
 
 from aebayes.audit.again import make_again
 from aebayes.audit.audit import SOUND, Audit
-from aebayes.audit.manifest import ELSEWHERE, MANIFEST, SEAL, read_manifest, seal
+from aebayes.audit.manifest import (
+    ELSEWHERE,
+    MANIFEST,
+    SEAL,
+    read_manifest,
+    refuse_another_study,
+    seal,
+)
 from aebayes.config import PUBLISHED, Study
 from aebayes.errors import AebayesError
 from aebayes.files import sha256, write_bytes
@@ -119,8 +126,7 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
             comes back with other bytes; what was restored before stays.
     """
     manifest = read_manifest(reference)
-    if manifest["study"] != study.name:
-        raise AebayesError(f"{reference} is of the study {manifest['study']}", "name that one")
+    refuse_another_study(manifest, study, reference)
     there, back = Place(reference, root), Place(folder, root)
     artefacts = manifest["artefacts"]
     # Records and pointers first: they lead to the rest.
