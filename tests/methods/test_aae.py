@@ -80,7 +80,7 @@ def test_labelled_images_meet_draws_of_their_class_and_unlabelled_ones_of_any(ki
     method = informed(kind)
     labels = torch.arange(4).repeat_interleave(2000).expand(2, -1)  # 3 is unknown
     batch = Batch(torch.zeros(2, 8000, 4), labels)
-    _, prior, told = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
+    _, prior, _, told = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
     assert torch.equal(told.argmax(-1), labels)
     assert told.shape == (2, 8000, 4)
     means = torch.stack([prior[:, labels[0] == each].mean(1) for each in range(4)], 1)
@@ -102,7 +102,7 @@ def test_discriminator_is_told_the_label_beside_code_and_draw_and_so_is_the_gene
     with torch.no_grad():
         layer.weight.zero_()
         layer.weight[:, 2:, 0] = torch.tensor([10.0, 20.0, 30.0, 40.0])
-    _, told = method.draw_for_generator(batch, Streams(1, [0, 1], "test"))
+    *_, told = method.draw_for_generator(batch, Streams(1, [0, 1], "test"))
     z = torch.zeros(2, 7, 5, 2)  # several codes an image
     expected = torch.tensor([10.0, 20.0, 30.0, 40.0, 40.0]).expand(2, 7, 5)
     assert torch.equal(method.adversary(batch.x, z, told), expected)
@@ -118,7 +118,28 @@ def test_hidden_labels_carry_nothing_of_the_class():
     method = informed()
     x, unknown = torch.zeros(2, 3, 4), torch.full((2, 3), 3)
     draws = method.draw_for_discriminator(Batch(x, unknown), Streams(1, [0, 1], "test"))
-    assert draws[2][..., :3].abs().max() == 0
+    assert draws[-1][..., :3].abs().max() == 0
+
+
+@pytest.mark.parametrize(("progress", "expected"), [(0.0, 0.8), (0.75, 0.2), (1.0, 0.0)])
+def test_instance_noise_blurs_codes_and_draws_alike_and_falls_to_nothing(progress, expected):
+    method = informed()
+    method.instance_noise = 0.8
+    x, labels = torch.zeros(2, 4000, 4), torch.arange(4000).remainder(4).expand(2, -1)
+    given = Batch(x, labels, progress=torch.tensor(progress))
+    _, prior, blur, _ = method.draw_for_discriminator(given, Streams(1, [0, 1], "test"))
+    _, again, _ = method.draw_for_generator(given, Streams(2, [0, 1], "test"))
+    sharp = method.model.prior.sample_known(labels, Streams(1, [0, 1], "test"))
+    for noise in (prior - sharp, blur, again):
+        assert noise.shape == (2, 4000, 2)
+        assert abs(noise.std() - expected) <= 4 * expected / math.sqrt(2 * noise.numel())
+    seen = []
+    method.adversary.forward = lambda x, z, told: seen.append(z) or z.sum(-1)
+    method.discriminator_loss(x, torch.zeros(2, 4000, 0), prior, blur, labels)
+    method.generator_loss(x, torch.zeros(2, 4000, 0), again, labels)
+    code = method.model.encoder(x, torch.zeros(2, 4000, 0))
+    torch.testing.assert_close(seen[0], torch.stack([code + blur, prior], 1))
+    torch.testing.assert_close(seen[1], code + again)
 
 
 def told(**objective: object) -> AAE:
@@ -139,14 +160,14 @@ def test_discriminator_may_be_told_what_the_decoder_is_and_then_rewards_no_class
     method = told(discriminator_told=True)
     labels = torch.arange(3).repeat_interleave(3000).expand(2, -1)
     batch = Batch(torch.zeros(2, 9000, 4), labels)
-    _, prior, seen = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
+    _, prior, _, seen = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
     assert torch.equal(seen.argmax(-1), labels)
     assert seen.shape == (2, 9000, 3)
     for each in range(3):  # of every class the whole of the prior
         part = prior[:, labels[0] == each]
         assert (part.mean(1).abs() < 4.5 / math.sqrt(3000)).all()
         assert ((part.var(1) - 1).abs() < 4.5 * math.sqrt(2 / 3000)).all()
-    assert torch.equal(method.draw_for_generator(batch, Streams(1, [0, 1], "test"))[1], seen)
+    assert torch.equal(method.draw_for_generator(batch, Streams(1, [0, 1], "test"))[2], seen)
 
 
 def test_decoder_is_told_the_class_in_the_reconstruction_alone():
@@ -156,7 +177,7 @@ def test_decoder_is_told_the_class_in_the_reconstruction_alone():
     streams = Streams(1, [0, 1], "test")
     _, seen = method.draw_for_reconstruction(batch, streams)
     assert torch.equal(seen.argmax(-1), labels)
-    assert len(method.draw_for_generator(batch, streams)) == 1
+    assert len(method.draw_for_generator(batch, streams)) == 2  # nothing told
     layer = method.model.decoder.layers[0]
     with torch.no_grad():  # the logits of all pixels are the class's, whatever the code
         layer.weight.zero_()

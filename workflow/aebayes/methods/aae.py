@@ -49,6 +49,7 @@ class AAE(Method):
             replicas, self.model.latent, experiment["adversary"], self.told_classes
         )
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
+        self.instance_noise = experiment["objective"].get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:
         return [
@@ -74,15 +75,20 @@ class AAE(Method):
         return self.draw_noise(batch, streams) + told
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Noise, draws from the prior, and with labels those in one-hot form (R, B, C)."""
+        """Noise, draws from the prior, instance noise, and with labels those in one-hot form."""
         if self.informed:
+            noise = self.draw_noise(batch, streams)
             prior = self.model.prior.sample_known(batch.labels, streams)
-            return *self.draw_noise(batch, streams), prior, *self.told(batch.labels)
-        return *self.draw_noise_and_prior(batch, streams), *self.told(batch.labels)
+        else:
+            *noise, prior = self.draw_noise_and_prior(batch, streams)
+        prior = prior + self.draw_instance_noise(batch, streams)
+        blur = self.draw_instance_noise(batch, streams)
+        return *noise, prior, blur, *self.told(batch.labels)
 
     def draw_for_generator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Noise, and with labels those in one-hot form."""
-        return self.draw_noise(batch, streams) + self.told(batch.labels)
+        """Noise, instance noise, and with labels those in one-hot form."""
+        blur = self.draw_instance_noise(batch, streams)
+        return *self.draw_noise(batch, streams), blur, *self.told(batch.labels)
 
     def told(self, labels: Tensor) -> tuple[Tensor, ...]:
         """Labels (R, B) in one-hot form (R, B, C), if the discriminator is told them.
@@ -91,13 +97,16 @@ class AAE(Method):
         """
         return (one_hot(labels, self.told_classes).float(),) if self.told_classes else ()
 
-    def discriminator_loss(self, x: Tensor, noise: Tensor, prior: Tensor, *told: Tensor) -> Tensor:
+    def discriminator_loss(
+        self, x: Tensor, noise: Tensor, prior: Tensor, blur: Tensor, *told: Tensor
+    ) -> Tensor:
         """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encoder(x, noise)  # (R, B, Z)
+            codes = self.model.encoder(x, noise) + blur  # (R, B, Z)
         t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1), *told).unbind(1)
         return (softplus(-t_codes) + softplus(t_prior)).mean(1)
 
-    def generator_loss(self, x: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
+    def generator_loss(self, x: Tensor, noise: Tensor, blur: Tensor, *told: Tensor) -> Tensor:
         """The encoder's loss against the discriminator: (R, B, X) -> (R,)."""
-        return self.generator(self.adversary(x, self.model.encoder(x, noise), *told)).mean(1)
+        codes = self.model.encoder(x, noise) + blur
+        return self.generator(self.adversary(x, codes, *told)).mean(1)

@@ -80,13 +80,15 @@ class Method(nn.Module):
     `model` is what evaluation sees; further networks (an adversary) are the method's own.
     `estimates_log_ratio` says that `log_ratio(x, z)` estimates log q(z|x) − log p(z), and
     `takes_labelled` that its phases want minibatches of labelled images beside the others. In the
-    share `warm_up` of the training the weight of log q(z|x) − log p(z) grows from 0 to 1.
+    share `warm_up` of the training the weight of log q(z|x) − log p(z) grows from 0 to 1, and
+    `instance_noise` is the deviation, at its start, of the noise on what a discriminator sees.
     """
 
     model: nn.Module
     estimates_log_ratio = False
     takes_labelled = False
     warm_up = 0.0
+    instance_noise = 0.0
 
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""
@@ -103,6 +105,17 @@ class Method(nn.Module):
     def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""
         return (self.model.noise(streams, batch.x.shape[1]),)
+
+    def draw_instance_noise(self, batch: Batch, streams: Streams) -> Tensor:
+        """What is added to codes and draws from the prior that discriminators see, (R, B, C + Z).
+
+        Sønderby et al. 2017 (arXiv:1610.04490), section 4.1: without it a softmax is told from
+        one-hot vectors, and any code from a curve, at a glance. It falls to 0 over the training; 0 itself if there is none.
+        """
+        if not self.instance_noise:
+            return batch.x.new_zeros(())
+        scale = self.instance_noise * (1 - batch.progress.to(batch.x.device))
+        return scale * streams.normal(batch.x.shape[1], self.model.latent)
 
     def draw_weight(self, batch: Batch) -> tuple[Tensor, ...]:
         """The weight of the log ratio, a number, where there is a warm-up."""

@@ -72,17 +72,6 @@ class CategoricalAAE(ClassMethod):
         """Instance noise and input noise."""
         return self.draw_instance_noise(batch, streams), *self.draw_input_noise(batch, streams)
 
-    def draw_instance_noise(self, batch: Batch, streams: Streams) -> Tensor:
-        """What is added to codes and draws from the prior that discriminators see, (R, B, C + Z).
-
-        Sønderby et al. 2017 (arXiv:1610.04490), section 4.1: without it a softmax is told from
-        one-hot vectors at a glance. It falls to 0 over the training; 0 itself if there is none.
-        """
-        if not self.instance_noise:
-            return batch.x.new_zeros(())
-        scale = self.instance_noise * (1 - batch.progress.to(batch.x.device))
-        return scale * streams.normal(batch.x.shape[1], self.model.latent)
-
     def reconstruction(self, x: Tensor, *noise: Tensor) -> Tensor:
         """−log p(x|y, z) at the code of the noisy image: (R, B, X) -> (R,)."""
         return -self.model.log_likelihood(x, self.model.encoder(sum(noise, x))).mean(1)
