@@ -110,7 +110,8 @@ class Method(nn.Module):
         """What is added to codes and draws from the prior that discriminators see, (R, B, C + Z).
 
         Sønderby et al. 2017 (arXiv:1610.04490), section 4.1: without it a softmax is told from
-        one-hot vectors, and any code from a curve, at a glance. It falls to 0 over the training; 0 itself if there is none.
+        one-hot vectors, and any code from a curve, at a glance. It falls to 0 over the training; 0
+        itself if there is none.
         """
         if not self.instance_noise:
             return batch.x.new_zeros(())
