@@ -13,7 +13,7 @@ from aebayes.config import load_config
 from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError
-from aebayes.figures import inputs as figure_inputs
+from aebayes.figures import check_suited, inputs as figure_inputs
 from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
 
@@ -27,6 +27,7 @@ try:
     RECIPES = {name: recipe_of(name) for name in STUDY.datasets}
     TABLES = {name: table_inputs(name, STUDY) for name in STUDY.tables}
     FIGURES = {name: figure_inputs(name, STUDY) for name in STUDY.figures}
+    check_suited(STUDY)
 except AebayesError as problem:
     raise WorkflowError(str(problem))
 

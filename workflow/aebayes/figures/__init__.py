@@ -6,7 +6,7 @@ a figure's inputs should not pay for matplotlib.
 """
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aebayes.config import Study
@@ -21,35 +21,62 @@ class Figure:
         draw: `module:function` under aebayes.figures.
         needs: the key of the figure's entry in the study without which it cannot be drawn.
         shows_data: it reads its experiments' datasets, too.
+        asks: of each of its experiments, settings by their dotted keys; `...` is any value.
     """
 
     draw: str
     needs: str
     shows_data: bool
+    asks: dict[str, object] = field(default_factory=dict)
 
+
+EXACT, SAMPLED, CLASSES = ({"evaluation.kind": kind} for kind in ("exact", "sampled", "classes"))
+PLANE = {"model.latent": 2}
+LIKELIHOOD = SAMPLED | {"evaluation.importance_samples": ...}
 
 FIGURES: dict[str, Figure] = {
-    "aae-figure-2": Figure("planes:draw_planes", "experiments", True),
-    "aae-figure-4": Figure("planes:draw_class_planes", "experiments", True),
-    "aae-figure-5": Figure("images:draw_nearest", "experiments", True),
-    "aae-figure-7": Figure("images:draw_styles", "experiments", True),
-    "aae-figure-9": Figure("classes:draw_clusters", "experiments", True),
-    "aae-figure-11": Figure("classes:draw_embeddings", "experiments", True),
-    "aae-learning-curves": Figure("classes:draw_error_rates", "experiments", True),
+    "aae-figure-2": Figure("planes:draw_planes", "experiments", True, SAMPLED | PLANE),
+    "aae-figure-4": Figure(
+        "planes:draw_class_planes",
+        "experiments",
+        True,
+        SAMPLED | PLANE | {"model.prior.classes": ...},
+    ),
+    "aae-figure-5": Figure("images:draw_nearest", "experiments", True, SAMPLED),
+    "aae-figure-7": Figure(
+        "images:draw_styles", "experiments", True, SAMPLED | {"model.decoder.classes": ...}
+    ),
+    "aae-figure-9": Figure("classes:draw_clusters", "experiments", True, CLASSES),
+    "aae-figure-11": Figure(
+        "classes:draw_embeddings",
+        "experiments",
+        True,
+        CLASSES | PLANE | {"model.decoder.heads_apart": ...},
+    ),
+    "aae-learning-curves": Figure(
+        "classes:draw_error_rates", "experiments", True, {"training.track": ...}
+    ),
     "avb-figure-2": Figure("images:draw_data", "datasets", True),
-    "avb-figure-3": Figure("codes:draw_codes", "experiments", True),
-    "avb-figure-4": Figure("images:draw_samples", "experiments", True),
-    "avb-figure-5": Figure("images:draw_samples", "experiments", True),
-    "avb-figure-6": Figure("images:draw_interpolations", "experiments", True),
-    "avb-objectives": Figure("curves:draw_objectives", "experiments", False),
-    "avb-posteriors": Figure("posteriors:draw_encoded", "experiments", True),
-    "avb-theory": Figure("theory:draw_theory", "experiments", True),
-    "divergences": Figure("divergences:draw_divergences", "experiments", True),
-    "iwae-bounds": Figure("bounds:draw_bounds", "experiments", False),
-    "iwae-posteriors": Figure("posteriors:draw_resampled", "experiments", True),
-    "iwae-samples": Figure("images:draw_samples_in_rows", "experiments", True),
-    "iwae-units": Figure("units:draw_units", "experiments", False),
-    "reconstructions": Figure("images:draw_reconstructions", "experiments", True),
+    "avb-figure-3": Figure("codes:draw_codes", "experiments", True, EXACT),
+    "avb-figure-4": Figure("images:draw_samples", "experiments", True, SAMPLED),
+    "avb-figure-5": Figure("images:draw_samples", "experiments", True, SAMPLED),
+    "avb-figure-6": Figure(
+        "images:draw_interpolations",
+        "experiments",
+        True,
+        SAMPLED | {"evaluation.interpolations": ...},
+    ),
+    "avb-objectives": Figure("curves:draw_objectives", "experiments", False, EXACT),
+    "avb-posteriors": Figure("posteriors:draw_encoded", "experiments", True, LIKELIHOOD | PLANE),
+    "avb-theory": Figure("theory:draw_theory", "experiments", True, EXACT | {"method": "avb"}),
+    "divergences": Figure("divergences:draw_divergences", "experiments", True, SAMPLED),
+    "iwae-bounds": Figure("bounds:draw_bounds", "experiments", False, LIKELIHOOD),
+    "iwae-posteriors": Figure("posteriors:draw_resampled", "experiments", True, LIKELIHOOD | PLANE),
+    "iwae-samples": Figure("images:draw_samples_in_rows", "experiments", True, SAMPLED),
+    "iwae-units": Figure("units:draw_units", "experiments", False, SAMPLED),
+    "reconstructions": Figure(
+        "images:draw_reconstructions", "experiments", True, SAMPLED | {"model.encoder": ...}
+    ),
     "training-curves": Figure("curves:draw_curves", "experiments", False),
 }
 
@@ -71,6 +98,36 @@ def figure_of(name: str, study: Study) -> Figure:
     if not study.content["figures"][name].get(needs):
         raise AebayesError(f"{study.path}: figures.{name} has no {needs}", f"name its {needs}")
     return FIGURES[name]
+
+
+def check_suited(study: Study) -> None:
+    """Find out before anything is trained whether the study's experiments make what figures show.
+
+    Raises:
+        AebayesError: names the first that does not, and the figure.
+    """
+    for name, entry in study.figures.items():
+        asks = figure_of(name, study).asks
+        for label, experiment in entry.get("experiments", {}).items():
+            for key, wanted in asks.items():
+                found = setting(study.experiment(experiment), key)
+                if found is not None and wanted in (found, ...):
+                    continue
+                has = f"no {key}" if found is None else f"{key}: {found}"
+                asked = "one" if wanted is ... else wanted
+                raise AebayesError(
+                    f"{study.path}: figures.{name}.experiments.{label}: {experiment} has {has}, "
+                    f"and the figure shows experiments with {asked}",
+                    "name another experiment, change it, or leave the figure out",
+                )
+
+
+def setting(experiment: dict, key: str) -> object:
+    """What an experiment has under a dotted key; None if it has nothing there."""
+    value = experiment
+    for part in key.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value
 
 
 def inputs(name: str, study: Study) -> tuple[list[str], list[str]]:
