@@ -15,6 +15,7 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
+from aebayes import devices
 from aebayes.compilation import compiler_found
 from aebayes.data.dataset import load
 from aebayes.errors import AebayesError, Interrupted
@@ -176,7 +177,13 @@ def test_training_lowers_the_loss(prepared, tmp_path):
     assert all(float(row["bound"]) < float(rows[0]["bound"]) - 0.3 for row in rows[-2:])
 
 
-def test_bfloat16_training_ends_near_the_float32_loss(prepared, tmp_path):
+def with_bfloat16(monkeypatch, found):
+    """A CPU that has it, or none; here both work, at different speeds."""
+    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: found)
+
+
+def test_bfloat16_training_ends_near_the_float32_loss(prepared, tmp_path, monkeypatch):
+    with_bfloat16(monkeypatch, found=True)
     ends = []
     for precision in ("float32", "bfloat16"):
         folder = tmp_path / precision
@@ -185,7 +192,22 @@ def test_bfloat16_training_ends_near_the_float32_loss(prepared, tmp_path):
         ends.append(sum(float(row["bound"]) for row in rows) / 2)
         weights = load_file(folder / "checkpoint.safetensors")
         assert all(tensor.dtype == torch.float32 for tensor in weights.values())
-    assert abs(ends[0] - ends[1]) < 0.1
+        about = json.loads((folder / "training.json").read_text())
+        assert about["precision"] == precision
+    assert 0 < abs(ends[0] - ends[1]) < 0.1
+
+
+def test_on_a_cpu_without_bfloat16_the_products_are_float32s(prepared, tmp_path, monkeypatch):
+    with_bfloat16(monkeypatch, found=False)
+    histories = []
+    for precision in ("float32", "bfloat16"):
+        folder = tmp_path / precision
+        run(prepared, folder, tiny.experiment("vae", steps=20, precision=precision))
+        about = json.loads((folder / "training.json").read_text())
+        assert about["precision"] == "float32"
+        assert about["experiment"]["training"]["precision"] == precision
+        histories.append((folder / "history.csv").read_text())
+    assert histories[0] == histories[1]
 
 
 def test_loss_that_is_not_finite_names_phase_step_and_replica(prepared, tmp_path):
@@ -454,8 +476,9 @@ def test_compiled_training_ends_near_the_plain_one_and_in_the_same_bytes_each_ti
 
 @pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
 def test_bfloat16_and_compiled_training_reaches_the_likelihood_of_the_plain_float32_path(
-    prepared, tmp_path
+    prepared, tmp_path, monkeypatch
 ):
+    with_bfloat16(monkeypatch, found=True)
     model = tiny.MODEL | {"latent": 8, "output_bias": "data_mean"}
     model |= {"decoder": tiny.LAYERS | {"hidden": [32]}}
     model |= {"encoder": tiny.LAYERS | {"kind": "gaussian", "hidden": [32]}}

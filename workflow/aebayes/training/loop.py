@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from aebayes.compilation import compiled
+from aebayes.devices import precision_found
 from aebayes.errors import AebayesError, Interrupted
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.streams import Streams
@@ -141,7 +142,7 @@ class Trainer:
         self.phases = method.phases()
         self.captured = self.settings["compile"] and streams.device.type == "cuda"
         self.parameters = [phase.parameters() for phase in self.phases]
-        bfloat16 = self.settings["precision"] == "bfloat16"
+        bfloat16 = precision_found(self.settings["precision"], streams.device) == "bfloat16"
         self.autocast = torch.autocast(streams.device.type, torch.bfloat16, enabled=bfloat16)
         self.together = method.together() if self.settings.get("simultaneous") else None
         if self.together:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
-from aebayes.devices import device_name, use_device
+from aebayes.devices import device_name, precision_found, use_device
 from aebayes.errors import AebayesError
 from aebayes.evaluation.classes import ErrorTracker
 from aebayes.files import sha256, sha256_of, write_json, write_text
@@ -68,8 +68,9 @@ def train(
     code = code_of("train", experiment["method"])
     start = Start.of(experiment, source, dataset, replicas) if source else None
     compiled = experiment["training"]["compile"] and compiler_found()
+    precision = precision_found(experiment["training"]["precision"], where)
     depends_on = [without_evaluation(experiment), replicas, dataset.sha256, code, str(where)]
-    depends_on += [compiled, start.sha256 if start else None]
+    depends_on += [compiled, precision, start.sha256 if start else None]
     fingerprint = sha256_of([*depends_on, torch.__version__])
     trainer = make_trainer(experiment, dataset, replicas, where, resume, fingerprint)
     if start:
@@ -88,6 +89,7 @@ def train(
         "processor_seconds": round(trainer.processor_seconds, 1),
         "threads": torch.get_num_threads(),
         "compiled": compiled,
+        "precision": precision,
         "dataset_sha256": dataset.sha256,
         "started_from_sha256": start.sha256 if start else None,
         "started_from_optimiser_sha256": start.optimiser_sha256 if start else None,
