@@ -80,6 +80,13 @@ def test_truncated_npz_ends_with_one_clear_error(tmp_path):
         read_npz(path)
 
 
+def test_text_for_an_npz_is_said_to_be_no_zip(tmp_path):
+    path = tmp_path / "a.npz"
+    path.write_text("not found\n")
+    with pytest.raises(AebayesError, match="not a readable npz: File is not a zip file"):
+        read_npz(path)
+
+
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")

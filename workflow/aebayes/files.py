@@ -164,6 +164,7 @@ def read_npz(path: Path, mapped: bool = False) -> dict[str, np.ndarray]:
             or anything else that is no array.
     """
     try:
+        zipfile.ZipFile(path).close()  # of what is no zip numpy says that it is a pickle
         with np.load(path, allow_pickle=False) as archive:
             entries = {name: archive.zip.getinfo(f"{name}.npy") for name in archive.files}
             arrays = {
