@@ -200,7 +200,7 @@ def test_a_file_that_may_not_be_read_is_named(read, tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "read_text", refuse)
-    monkeypatch.setattr(np, "load", refuse)
+    monkeypatch.setattr(zipfile, "ZipFile", refuse)
     with pytest.raises(AebayesError, match="Permission denied") as caught:
         read(tmp_path / "a")
     assert str(tmp_path / "a") in caught.value.problem
