@@ -33,7 +33,7 @@ class Project:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=280,
+            timeout=900,
         )
 
     @staticmethod

@@ -874,6 +874,18 @@ def test_batch_norm_over_one_image_is_refused(tmp_path, key):
     assert refused(tmp_path, content).startswith(f"experiments.grey.{key}: batch norm over one")
 
 
+def test_batch_norm_of_an_adversary_that_sees_codes_beside_prior_samples_is_refused(tmp_path):
+    content = tiny.study()
+    adversary = tiny.LAYERS | {"kind": "projected", "batch_norm": True}
+    together = tiny.experiment("avb_together")
+    del together["name"]
+    content["experiments"]["together"] = together | {"adversary": adversary}
+    said = "experiments.together.adversary.batch_norm: phases that step together take none"
+    assert refused(tmp_path, content).startswith(said)
+    del adversary["batch_norm"]
+    load_study(str(tiny.write(tmp_path / "own.yaml", content)))
+
+
 def test_clusters_cannot_be_tracked_on_the_images_that_name_them(tmp_path):
     changes = {"objective.labelled": None, "training.phases.classification": None}
     content = with_grey("categorical_aae", binarisation="none", **changes)

@@ -53,6 +53,11 @@ def test_at_hand_is_what_lies_in_its_own_folder_or_a_mirrors(tiny, raw, tmp_path
     assert at_hand("four_points", raw)  # made: it has no raw files
 
 
+def test_a_shared_folder_of_the_datasets_own_name_is_looked_into_once(tmp_path, no_way_out):
+    tried = failure("celeba", tmp_path / "raw", [str(tmp_path / "mirror")]).problem
+    assert tried.count(str(tmp_path / "mirror" / "celeba" / "img_align_celeba.zip")) == 1
+
+
 def test_http_mirror_gives_the_same_bytes(tiny, raw, tmp_path, serve):
     paths = fetch("tiny", raw, [serve(tiny.fill(tmp_path / "mirror"))], True)
     assert [path.read_bytes() for path in paths] == [tiny.images, tiny.labels]

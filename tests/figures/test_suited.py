@@ -3,14 +3,19 @@
 import pytest
 import tiny
 
-from aebayes.config import Study, load_study
+from aebayes.config import ROOT, Study, load_study
 from aebayes.errors import AebayesError
-from aebayes.figures import FIGURES, check_suited
+from aebayes.figures import FIGURES, Figure, check_suited, in_words
 
 
 @pytest.mark.parametrize("name", ["pocket", "overnight", "paper", "ablation"])
 def test_figures_of_the_shipped_studies_are_suited(name):
     check_suited(load_study(name))
+
+
+def pocket_with(name: str, entry: dict) -> Study:
+    pocket = load_study("pocket")
+    return Study(pocket.path, pocket.name, pocket.content | {"figures": {name: entry}})
 
 
 def with_figure(tmp_path, name: str, experiment: str) -> Study:
@@ -44,11 +49,58 @@ def test_every_figure_shows_some_experiment_of_the_pocket_study_and_not_every(na
     pocket = load_study("pocket")
     suited = []
     for experiment in pocket.experiments:
-        content = pocket.content | {"figures": {name: {"experiments": {"shown": experiment}}}}
         try:
-            check_suited(Study(pocket.path, pocket.name, content))
+            check_suited(pocket_with(name, {"experiments": {"shown": experiment}}))
             suited.append(experiment)
         except AebayesError:
             pass
     assert suited
     assert (len(suited) < len(pocket.experiments)) == bool(FIGURES[name].asks)
+
+
+@pytest.mark.parametrize(
+    ("name", "experiment", "why"),
+    [
+        ("aae-figure-2", "aae-style-digits", "model.decoder.classes: 10"),
+        ("aae-figure-9", "nn-50-labels-digits", "no model.decoder"),
+        ("divergences", "vae-digits", "dataset: digits"),
+        ("iwae-units", "aae-digits", "model.encoder.kind: deterministic"),
+        ("iwae-posteriors", "avb-2d-digits", "model.encoder.kind: noise"),
+        ("avb-posteriors", "aae-plane-digits", "model.encoder.kind: deterministic"),
+        ("reconstructions", "aae-style-digits", "model.decoder.classes: 10"),
+    ],
+)
+def test_experiments_whose_arrays_lack_what_a_figure_shows_are_refused(name, experiment, why):
+    with pytest.raises(AebayesError, match=f"{experiment} has {why}, and"):
+        check_suited(pocket_with(name, {"experiments": {"shown": experiment}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [
+        ("avb-theory", {"experiments": {"a": "avb-four-points", "b": "avb-four-points"}}),
+        ("divergences", {"experiments": {"a": "gan-two-modes", "b": "gan-two-modes"}}),
+        ("avb-figure-2", {"datasets": ["digits", "four_points"]}),
+    ],
+)
+def test_a_figure_of_one_thing_refuses_two(name, entry):
+    with pytest.raises(AebayesError, match=f"figures.{name} shows one of"):
+        check_suited(pocket_with(name, entry))
+
+
+def documented(name: str, figure: Figure) -> str:
+    """The figure's line in config/README.md."""
+    asked = []
+    for key, wanted in figure.asks.items():
+        if wanted in (..., None):
+            asked.append(f"{'no' if wanted is None else 'a'} `{key}`")
+        else:
+            asked.append(f"`{key}: {in_words(wanted)}`")
+    number = "one" if figure.single else "any number"
+    return f"| `{name}` | {number} | {', '.join(asked)} |"
+
+
+def test_what_figures_ask_is_documented():
+    lines = (ROOT / "config" / "README.md").read_text().splitlines()
+    missing = [documented(*each) for each in FIGURES.items() if documented(*each) not in lines]
+    assert not missing, "\n".join(missing)

@@ -179,7 +179,7 @@ def test_training_lowers_the_loss(prepared, tmp_path):
 
 def with_bfloat16(monkeypatch, found):
     """A CPU that has it, or none; here both work, at different speeds."""
-    monkeypatch.setattr(devices, "cpu_has_bfloat16", lambda: found)
+    monkeypatch.setattr(devices, "cpu_takes_bfloat16", lambda: found)
 
 
 def test_bfloat16_training_ends_near_the_float32_loss(prepared, tmp_path, monkeypatch):

@@ -207,12 +207,13 @@ def table(name: str, study: str, without: tuple[str, ...]) -> None:
 @reporting
 def figure(name: str, study: str, without: tuple[str, ...]) -> None:
     """Draw the figure NAME as PNG and PDF from the runs' arrays and histories."""
-    from aebayes.figures import inputs, make_figure
+    from aebayes.figures import check_figure, inputs, make_figure
     from aebayes.records import Place, figure_files, write_record
 
     began = Began.now()
     chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
+    check_figure(name, chosen)
     make_figure(name, chosen, folder / "runs", PROCESSED, folder / "figures")
     files = figure_files(name, *inputs(name, chosen))
     libraries = ("matplotlib", "numpy", "pandas", "seaborn")

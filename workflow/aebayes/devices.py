@@ -51,22 +51,22 @@ def keep_memory() -> None:
 
 
 def precision_found(wanted: str, device: torch.device) -> str:
-    """The precision of products: as wanted, but float32 where the CPU has no bfloat16.
+    """The precision of products: as wanted, but float32 where the CPU is slow at bfloat16.
 
-    torch multiplies bfloat16 on every CPU; without AVX-512, or what ARM has for it, by code of no
-    use: 60 times as slow as float32 on an AMD EPYC of 2021.
+    torch multiplies bfloat16 on every CPU; without AVX-512, or ARM's SVE of 256 bits, by code of
+    no use: 60 times as slow as float32 on an AMD EPYC of 2021.
     """
-    if wanted == "bfloat16" and device.type == "cpu" and not cpu_has_bfloat16():
+    if wanted == "bfloat16" and device.type == "cpu" and not cpu_takes_bfloat16():
         return "float32"
     return wanted
 
 
 @functools.cache
-def cpu_has_bfloat16() -> bool:
-    """Whether products in bfloat16 are faster here than in float32; says so if not."""
-    found = torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "NO AVX", "AVX2")
+def cpu_takes_bfloat16() -> bool:
+    """Whether torch has fast products in bfloat16 for this CPU; says so if not."""
+    found = torch.backends.cpu.get_cpu_capability() in ("AVX512", "SVE256")
     if not found:
-        logger.warning("this CPU has no bfloat16: products are float32's, and slower")
+        logger.warning("torch is slow at bfloat16 on this CPU: products are in float32")
     return found
 
 

@@ -69,8 +69,7 @@ def at_hand(name: str, raw: Path, mirrors: Sequence[str] = ()) -> bool:
         Path(os.path.expanduser(mirror)) / folder
         for mirror in (*mirrors, *mirrors_from_environment())
         if "://" not in mirror
-        for folder in (name, recipe.shared_folder)
-        if folder
+        for folder in _folders(recipe)
     ]
     places = [raw / name, *folders]
     return any(
@@ -125,6 +124,11 @@ def _fetch_file(
     raise _nowhere(recipe.name, file, folder, failures)
 
 
+def _folders(recipe: Recipe) -> list[str]:
+    """The folders of a mirror in which a dataset's files may lie."""
+    return list(dict.fromkeys(name for name in (recipe.name, recipe.shared_folder) if name))
+
+
 def _sources(
     recipe: Recipe, file: RawFile, folder: Path, mirrors: Sequence[str], progress: bool
 ) -> Iterator[tuple[str, Callable[["Receiver"], None]]]:
@@ -133,8 +137,7 @@ def _sources(
     archive = folder / file.served
     if file.gzipped and os.path.isfile(archive):
         yield str(archive), partial(_copy, archive)
-    names = [name for name in (recipe.name, recipe.shared_folder) if name]
-    for mirror, name in itertools.product(mirrors, names):
+    for mirror, name in itertools.product(mirrors, _folders(recipe)):
         if "://" in mirror:
             url = f"{mirror.rstrip('/')}/{name}/{file.served}"
             yield url, partial(_download, url, progress)

@@ -21,32 +21,42 @@ class Figure:
         draw: `module:function` under aebayes.figures.
         needs: the key of the figure's entry in the study without which it cannot be drawn.
         shows_data: it reads its experiments' datasets, too.
-        asks: of each of its experiments, settings by their dotted keys; `...` is any value.
+        asks: of each of its experiments, settings by their dotted keys: a value, several of which
+            one will do, `...` for any, None for none.
+        single: it shows one of what it needs.
     """
 
     draw: str
     needs: str
     shows_data: bool
     asks: dict[str, object] = field(default_factory=dict)
+    single: bool = False
 
 
 EXACT, SAMPLED, CLASSES = ({"evaluation.kind": kind} for kind in ("exact", "sampled", "classes"))
 PLANE = {"model.latent": 2}
+HAS_ENCODER = {"model.encoder": ...}
 LIKELIHOOD = SAMPLED | {"evaluation.importance_samples": ...}
+NOT_TOLD = {"model.decoder.classes": None}
+SPREAD = ("gaussian", "noise", "basis_noise", "flow", "auxiliary")  # q(z|x) that is no point
 
 FIGURES: dict[str, Figure] = {
-    "aae-figure-2": Figure("planes:draw_planes", "experiments", True, SAMPLED | PLANE),
+    "aae-figure-2": Figure(
+        "planes:draw_planes", "experiments", True, SAMPLED | PLANE | HAS_ENCODER | NOT_TOLD
+    ),
     "aae-figure-4": Figure(
         "planes:draw_class_planes",
         "experiments",
         True,
-        SAMPLED | PLANE | {"model.prior.classes": ...},
+        SAMPLED | PLANE | NOT_TOLD | {"model.prior.classes": ...},
     ),
     "aae-figure-5": Figure("images:draw_nearest", "experiments", True, SAMPLED),
     "aae-figure-7": Figure(
         "images:draw_styles", "experiments", True, SAMPLED | {"model.decoder.classes": ...}
     ),
-    "aae-figure-9": Figure("classes:draw_clusters", "experiments", True, CLASSES),
+    "aae-figure-9": Figure(
+        "classes:draw_clusters", "experiments", True, CLASSES | {"model.decoder": ...}
+    ),
     "aae-figure-11": Figure(
         "classes:draw_embeddings",
         "experiments",
@@ -56,7 +66,7 @@ FIGURES: dict[str, Figure] = {
     "aae-learning-curves": Figure(
         "classes:draw_error_rates", "experiments", True, {"training.track": ...}
     ),
-    "avb-figure-2": Figure("images:draw_data", "datasets", True),
+    "avb-figure-2": Figure("images:draw_data", "datasets", True, single=True),
     "avb-figure-3": Figure("codes:draw_codes", "experiments", True, EXACT),
     "avb-figure-4": Figure("images:draw_samples", "experiments", True, SAMPLED),
     "avb-figure-5": Figure("images:draw_samples", "experiments", True, SAMPLED),
@@ -67,15 +77,38 @@ FIGURES: dict[str, Figure] = {
         SAMPLED | {"evaluation.interpolations": ...},
     ),
     "avb-objectives": Figure("curves:draw_objectives", "experiments", False, EXACT),
-    "avb-posteriors": Figure("posteriors:draw_encoded", "experiments", True, LIKELIHOOD | PLANE),
-    "avb-theory": Figure("theory:draw_theory", "experiments", True, EXACT | {"method": "avb"}),
-    "divergences": Figure("divergences:draw_divergences", "experiments", True, SAMPLED),
+    "avb-posteriors": Figure(
+        "posteriors:draw_encoded",
+        "experiments",
+        True,
+        LIKELIHOOD | PLANE | NOT_TOLD | {"model.encoder.kind": SPREAD},
+    ),
+    "avb-theory": Figure(
+        "theory:draw_theory", "experiments", True, EXACT | {"method": "avb"}, single=True
+    ),
+    "divergences": Figure(
+        "divergences:draw_divergences",
+        "experiments",
+        True,
+        SAMPLED | {"dataset": "two_modes"},
+        single=True,
+    ),
     "iwae-bounds": Figure("bounds:draw_bounds", "experiments", False, LIKELIHOOD),
-    "iwae-posteriors": Figure("posteriors:draw_resampled", "experiments", True, LIKELIHOOD | PLANE),
+    "iwae-posteriors": Figure(
+        "posteriors:draw_resampled",
+        "experiments",
+        True,
+        LIKELIHOOD | PLANE | NOT_TOLD | {"model.encoder.kind": "gaussian"},
+    ),
     "iwae-samples": Figure("images:draw_samples_in_rows", "experiments", True, SAMPLED),
-    "iwae-units": Figure("units:draw_units", "experiments", False, SAMPLED),
+    "iwae-units": Figure(
+        "units:draw_units",
+        "experiments",
+        False,
+        SAMPLED | NOT_TOLD | {"model.encoder.kind": ("gaussian", "two_layer")},
+    ),
     "reconstructions": Figure(
-        "images:draw_reconstructions", "experiments", True, SAMPLED | {"model.encoder": ...}
+        "images:draw_reconstructions", "experiments", True, SAMPLED | HAS_ENCODER | NOT_TOLD
     ),
     "training-curves": Figure("curves:draw_curves", "experiments", False),
 }
@@ -94,10 +127,19 @@ def figure_of(name: str, study: Study) -> Figure:
         raise AebayesError(
             f"{study.path} has no figure {name!r}", f"use one of its figures ({known}), or add it"
         )
-    needs = FIGURES[name].needs
-    if not study.content["figures"][name].get(needs):
-        raise AebayesError(f"{study.path}: figures.{name} has no {needs}", f"name its {needs}")
-    return FIGURES[name]
+    figure = FIGURES[name]
+    shown = study.content["figures"][name].get(figure.needs)
+    if not shown:
+        raise AebayesError(
+            f"{study.path}: figures.{name} has no {figure.needs}", f"name its {figure.needs}"
+        )
+    if figure.single and len(shown) > 1:
+        raise AebayesError(
+            f"{study.path}: figures.{name} shows one of {figure.needs}, not {len(shown)}: "
+            f"{', '.join(shown)}",
+            "keep one of them",
+        )
+    return figure
 
 
 def check_suited(study: Study) -> None:
@@ -106,20 +148,38 @@ def check_suited(study: Study) -> None:
     Raises:
         AebayesError: names the first that does not, and the figure.
     """
-    for name, entry in study.figures.items():
-        asks = figure_of(name, study).asks
-        for label, experiment in entry.get("experiments", {}).items():
-            for key, wanted in asks.items():
-                found = setting(study.experiment(experiment), key)
-                if found is not None and wanted in (found, ...):
-                    continue
-                has = f"no {key}" if found is None else f"{key}: {found}"
-                asked = "one" if wanted is ... else wanted
-                raise AebayesError(
-                    f"{study.path}: figures.{name}.experiments.{label}: {experiment} has {has}, "
-                    f"and the figure shows experiments with {asked}",
-                    "name another experiment, change it, or leave the figure out",
-                )
+    for name in study.figures:
+        check_figure(name, study)
+
+
+def check_figure(name: str, study: Study) -> None:
+    """`check_suited` of one figure."""
+    asks = figure_of(name, study).asks
+    for label, experiment in study.figures[name].get("experiments", {}).items():
+        for key, wanted in asks.items():
+            found = setting(study.experiment(experiment), key)
+            if fits(found, wanted):
+                continue
+            has = f"no {key}" if found is None else f"{key}: {found}"
+            raise AebayesError(
+                f"{study.path}: figures.{name}.experiments.{label}: {experiment} has {has}, "
+                f"and the figure shows experiments with {in_words(wanted)}",
+                "name another experiment, change it, or leave the figure out",
+            )
+
+
+def fits(found: object, wanted: object) -> bool:
+    """Whether a setting, None where there is none, is as a figure asks."""
+    if wanted is ...:
+        return found is not None
+    return found in wanted if isinstance(wanted, tuple) else found == wanted
+
+
+def in_words(wanted: object) -> str:
+    """What a figure asks of a setting."""
+    if isinstance(wanted, tuple):
+        return " or ".join(map(str, wanted))
+    return {...: "one", None: "none"}.get(wanted, str(wanted))
 
 
 def setting(experiment: dict, key: str) -> object:

@@ -23,6 +23,7 @@ from aebayes.figures.style import (
 
 GRID_SIDE = 6
 STRIP = 10
+IMAGES_AT_ONCE = 10_000  # in float32, of a training split
 NEAREST_ROWS = 6
 
 
@@ -58,7 +59,8 @@ def draw_samples(sources: Sources) -> Figure:
     for name in dict.fromkeys(experiment.dataset for experiment in experiments):
         dataset = sources.dataset(name)
         images, _ = dataset.split("train")
-        panels.append((f"data: {name}", BLACK, dataset, images / dataset.scale))
+        some = images[: GRID_SIDE**2] / dataset.scale  # of a large dataset the rest stays on disk
+        panels.append((f"data: {name}", BLACK, dataset, some))
     for shown in experiments:
         dataset = sources.dataset(shown.dataset)
         (samples,) = shown.arrays("samples", X=dataset.pixels)
@@ -149,12 +151,15 @@ def draw_styles(sources: Sources) -> Figure:
 
 def with_nearest(samples: np.ndarray, dataset: Dataset) -> np.ndarray:
     """Rows of samples (n, X) in [0, 1], each with the training image nearest to its last."""
-    images = dataset.split("train")[0].reshape(-1, dataset.pixels).astype(np.float32)
-    images /= dataset.scale
+    images = dataset.split("train")[0].reshape(-1, dataset.pixels)
     rows = samples.reshape(-1, STRIP - 1, dataset.pixels)
-    # The squares of the samples are the same for every image.
-    distances = np.square(images).sum(1) - 2 * rows[:, -1] @ images.T
-    nearest = images[distances.argmin(1)]
+    distances = np.empty((len(rows), len(images)), np.float32)
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        some = images[start : start + IMAGES_AT_ONCE].astype(np.float32) / dataset.scale
+        # The squares of the samples are the same for every image.
+        away = np.square(some).sum(1) - 2 * rows[:, -1] @ some.T
+        distances[:, start : start + IMAGES_AT_ONCE] = away
+    nearest = images[distances.argmin(1)].astype(np.float32) / dataset.scale
     return np.concatenate([rows, nearest[:, None]], 1).reshape(-1, dataset.pixels)
 
 

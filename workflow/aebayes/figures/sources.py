@@ -202,14 +202,9 @@ class Sources:
         ]
 
     def only_experiment(self) -> Shown:
-        """The experiment of a figure that can show no more than one.
-
-        Raises:
-            AebayesError: the study names several.
-        """
-        experiments = self.experiments()
-        self._refuse_more([shown.label for shown in experiments], "experiments")
-        return experiments[0]
+        """The experiment of a figure that can show no more than one."""
+        (shown,) = self.experiments()
+        return shown
 
     def only_dataset(self) -> Dataset:
         """The dataset of a figure that can show no more than one, named or its experiments' own.
@@ -220,16 +215,14 @@ class Sources:
         named = self.study.content["figures"][self.name].get("datasets", [])
         names = [name for name in named if name not in self.study.absent]
         names = names if named else [shown.dataset for shown in self.experiments()]
-        self._refuse_more(list(dict.fromkeys(names)), "datasets")
-        return self.dataset(names[0])
-
-    def _refuse_more(self, names: list[str], kind: str) -> None:
+        names = list(dict.fromkeys(names))
         if len(names) > 1:
             raise AebayesError(
-                f"{self.study.path}: figures.{self.name} shows one of {kind}, not {len(names)}: "
+                f"{self.study.path}: figures.{self.name} shows one of datasets, not {len(names)}: "
                 f"{', '.join(names)}",
                 "keep one of them",
             )
+        return self.dataset(names[0])
 
     def phases(self, experiment: Shown) -> list[str]:
         """The phases that the experiment trains."""

@@ -11,7 +11,7 @@ log q(z|x) − log p(z) is then T plus log r(z|x) − log p(z), which is known. 
 correlations, too, so that T is left with what is not Gaussian about them.
 
 A phase sees what the one before it has changed. Algorithm 1 to the letter takes both gradients of
-the same codes first, and then both steps: `together`, which encodes an image once instead of twice.
+the same codes first, and then both steps: `together`, which encodes an image half as often.
 """
 
 from collections.abc import Callable
