@@ -93,6 +93,12 @@ def show_heads(axes: Axes, heads: np.ndarray) -> None:
     axes.plot(*heads.T, ls="", marker="x", ms=4, mew=1.0, color=BLACK, path_effects=halo)
 
 
+def round_limits(low: float, high: float) -> tuple[float, float]:
+    """The nearest of 1, 2 and 5 times a power of ten around a range, which a logarithm labels."""
+    marks = np.outer(10.0 ** np.arange(-4, 4), (1, 2, 5)).ravel()
+    return marks[marks <= low].max(), marks[marks >= high].min()
+
+
 def draw_error_rates(sources: Sources) -> Figure:
     """Error while training: a line an experiment, the range over replicas around it.
 
@@ -112,7 +118,7 @@ def draw_error_rates(sources: Sources) -> Figure:
         )
     splits = dict.fromkeys(shown.settings["training"]["track"] for shown in experiments)
     axes.set(xlabel="training done (%)", ylabel=f"{' or '.join(splits)} error (%)", yscale="log")
-    axes.set(xlim=(0, 100))
+    axes.set(xlim=(0, 100), ylim=round_limits(*axes.get_ylim()))
     axes.yaxis.set(
         major_locator=LogLocator(subs=(1, 2, 5)),
         major_formatter=lambda value, _: f"{value:g}",
