@@ -69,15 +69,6 @@ def test_no_error_is_drawn_as_half_an_image(sources: dict[str, Sources], monkeyp
     assert set(axes.lines[0].get_ydata()) == {12.5}  # of four images
 
 
-def test_an_experiment_whose_error_is_not_tracked_is_named(sources: dict[str, Sources]) -> None:
-    source = sources["aae-learning-curves"]
-    name = source.experiments()[0].name
-    del source.study.content["experiments"][name]["training"]["track"]
-    with pytest.raises(AebayesError, match=f"experiment {name} has no error rate") as refusal:
-        draw_error_rates(source)
-    assert "training.track" in refusal.value.remedy
-
-
 def test_more_lines_of_a_method_than_dashes_are_refused(sources: dict[str, Sources]) -> None:
     (shown,) = sources["aae-learning-curves"].experiments()
     looks = looks_by_method([shown] * 3)
