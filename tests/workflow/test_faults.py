@@ -28,7 +28,7 @@ def start(project: Project, cores: int = 8) -> subprocess.Popen:
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
     """Until a file or folder is there."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 600
     while not path.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, "the pipeline ended early"
@@ -68,7 +68,7 @@ def test_second_run_at_once_is_refused_and_the_first_ends_well(finished, tmp_pat
     second = project.snakemake("all")
     assert second.returncode != 0
     assert "cannot be locked" in second.stdout + second.stderr
-    assert first.wait(timeout=280) == 0
+    assert first.wait(timeout=900) == 0
     assert project.results() == finished.results()
 
 
