@@ -181,17 +181,17 @@ def ours(case: Case, device: torch.device) -> Iterator[Way]:
     if not compiler_found():
         return
     yield Way(COMPILED, "float32", make("float32", True), flops)
-    fast = precision_found("bfloat16", device)  # float32 where the CPU is slow at it
-    if not case.evaluation and fast == "bfloat16":
-        yield Way(COMPILED, fast, make(fast, True), flops)
-    if case.model == "IWAE" and case.k == 50 and not case.evaluation and fast == "bfloat16":
+    bfloat16 = not case.evaluation and precision_found("bfloat16", device) == "bfloat16"
+    if bfloat16:
+        yield Way(COMPILED, "bfloat16", make("bfloat16", True), flops)
+    if bfloat16 and case.model == "IWAE" and case.k == 50:
         few = {"gradient": "doubly_reparameterised", "draws": 8}
         flops = products(make("float32", False, **few))
-        yield Way(FEW_DRAWS, fast, make(fast, True, **few), flops)
+        yield Way(FEW_DRAWS, "bfloat16", make("bfloat16", True, **few), flops)
     if case.model in ONE_PASS_METHODS and not case.evaluation:
         one = {"method": ONE_PASS_METHODS[case.model], "simultaneous": True}
         flops = products(make("float32", False, **one))
-        for precision in dict.fromkeys(("float32", fast)):
+        for precision in ("float32", "bfloat16") if bfloat16 else ("float32",):
             yield Way(ONE_PASS, precision, make(precision, True, **one), flops)
 
 
