@@ -83,7 +83,10 @@ def test_annealed_evaluation_that_was_killed_ends_in_the_same_bytes(
 ):
     experiment = tiny.experiment(method, "digits") | {"binarisation": "dynamic"}
     annealing = ANNEALING | {"start": start}
-    experiment["evaluation"] = experiment["evaluation"] | {"annealing": annealing}
+    fewer = {"importance_images": 24, "annealing": annealing}
+    experiment["evaluation"] = experiment["evaluation"] | fewer
+    # With two, posteriors would be drawn on grids, in chunks as small.
+    experiment["model"] |= {"latent": 3}
     data, resume = prepared / "digits.npz", tmp_path / "annealing.safetensors"
     train(experiment, data, tmp_path, tmp_path / "resume", "cpu")
     monkeypatch.setitem(CHUNK_ELEMENTS, "cpu", 2 * 4 * 8 * 64)  # eight images at once

@@ -7,9 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from projects import Project
 
 from aebayes.audit.manifest import APART, MANIFEST, SEAL
+from aebayes.cli import main
 from aebayes.files import sha256
 
 TRIALS = 3  # random bytes of each kind of file
@@ -85,8 +87,24 @@ def test_manifest_names_all_that_was_made_and_its_seal_is_sha256sums(copy):
     } <= step.keys()
 
 
+def audit_after_a_change_of(path: Path, project: Project) -> tuple[int, str]:
+    """Exit status and output of a quick audit, run in the project's folder.
+
+    In this process, as starting sixty others takes longer than what they do; but `published.yaml`
+    is read beside the library, and that of this process is not the project's.
+    """
+    if path.name == "published.yaml":
+        done = audit(project, "--quick")
+        return done.returncode, done.stdout + done.stderr
+    done = CliRunner().invoke(main, ["audit", "--quick", "--study", "tiny.yaml"])
+    if done.exception and not isinstance(done.exception, SystemExit):
+        return done.exit_code, f"Traceback: {done.exception!r}"
+    return done.exit_code, done.output
+
+
 @pytest.mark.slow
-def test_any_changed_byte_is_reported_with_its_files_name(copy):
+def test_any_changed_byte_is_reported_with_its_files_name(copy, monkeypatch):
+    monkeypatch.chdir(copy.folder)
     chance = random.Random(1)
     kinds: dict[str, list[Path]] = {}
     for path in artefacts(copy):
@@ -99,10 +117,9 @@ def test_any_changed_byte_is_reported_with_its_files_name(copy):
         place = chance.randrange(len(content))
         flipped = content[place] ^ (1 << chance.randrange(8))
         path.write_bytes(content[:place] + bytes([flipped]) + content[place + 1 :])
-        done = audit(copy, "--quick")
+        status, said = audit_after_a_change_of(path, copy)
         path.write_bytes(content)
-        said = done.stdout + done.stderr
-        if done.returncode == 0 or path.name not in said or "Traceback" in said:
+        if status == 0 or path.name not in said or "Traceback" in said:
             missed.append((path, place, said))
     assert missed == []
     assert audit(copy, "--quick").returncode == 0
