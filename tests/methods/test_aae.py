@@ -80,7 +80,7 @@ def test_labelled_images_meet_draws_of_their_class_and_unlabelled_ones_of_any(ki
     method = informed(kind)
     labels = torch.arange(4).repeat_interleave(2000).expand(2, -1)  # 3 is unknown
     batch = Batch(torch.zeros(2, 8000, 4), labels)
-    _, prior, _, told = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
+    *_, prior, _, told = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
     assert torch.equal(told.argmax(-1), labels)
     assert told.shape == (2, 8000, 4)
     means = torch.stack([prior[:, labels[0] == each].mean(1) for each in range(4)], 1)
@@ -127,19 +127,37 @@ def test_instance_noise_blurs_codes_and_draws_alike_and_falls_to_nothing(progres
     method.instance_noise = 0.8
     x, labels = torch.zeros(2, 4000, 4), torch.arange(4000).remainder(4).expand(2, -1)
     given = Batch(x, labels, progress=torch.tensor(progress))
-    _, prior, blur, _ = method.draw_for_discriminator(given, Streams(1, [0, 1], "test"))
-    _, again, _ = method.draw_for_generator(given, Streams(2, [0, 1], "test"))
+    _, _, prior, blur, _ = method.draw_for_discriminator(given, Streams(1, [0, 1], "test"))
+    _, _, again, _ = method.draw_for_generator(given, Streams(2, [0, 1], "test"))
     sharp = method.model.prior.sample_known(labels, Streams(1, [0, 1], "test"))
     for noise in (prior - sharp, blur, again):
         assert noise.shape == (2, 4000, 2)
         assert abs(noise.std() - expected) <= 4 * expected / math.sqrt(2 * noise.numel())
     seen = []
     method.adversary.forward = lambda x, z, told: seen.append(z) or z.sum(-1)
-    method.discriminator_loss(x, torch.zeros(2, 4000, 0), prior, blur, labels)
-    method.generator_loss(x, torch.zeros(2, 4000, 0), again, labels)
+    method.discriminator_loss(x, x, torch.zeros(2, 4000, 0), prior, blur, labels)
+    method.generator_loss(x, x, torch.zeros(2, 4000, 0), again, labels)
     code = method.model.encoder(x, torch.zeros(2, 4000, 0))
     torch.testing.assert_close(seen[0], torch.stack([code + blur, prior], 1))
     torch.testing.assert_close(seen[1], code + again)
+
+
+def test_the_encoder_sees_noise_in_every_phase_and_what_is_reconstructed_is_clean():
+    method = informed()
+    method.input_noise = 0.7
+    x = torch.rand(2, 4000, 4, generator=torch.Generator().manual_seed(0))
+    given = Batch(x, torch.zeros(2, 4000, dtype=torch.int64), progress=torch.tensor(0.5))
+    seen, targets = [], []
+    encode, score = method.model.encoder.forward, method.model.log_likelihood
+    method.model.encoder.forward = lambda x, noise: seen.append(x) or encode(x, noise)
+    method.model.log_likelihood = lambda x, z: targets.append(x) or score(x, z)
+    for seed, phase in enumerate(method.phases()):
+        phase(given, Streams(seed, [0, 1], "test"))
+    assert len(seen) == 3
+    for each in seen:
+        noise = each - x
+        assert abs(noise.std() - 0.7) < 4 * 0.7 / math.sqrt(2 * noise.numel())
+    assert all(torch.equal(target, x) for target in targets)
 
 
 def told(**objective: object) -> AAE:
@@ -160,14 +178,14 @@ def test_discriminator_may_be_told_what_the_decoder_is_and_then_rewards_no_class
     method = told(discriminator_told=True)
     labels = torch.arange(3).repeat_interleave(3000).expand(2, -1)
     batch = Batch(torch.zeros(2, 9000, 4), labels)
-    _, prior, _, seen = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
+    *_, prior, _, seen = method.draw_for_discriminator(batch, Streams(1, [0, 1], "test"))
     assert torch.equal(seen.argmax(-1), labels)
     assert seen.shape == (2, 9000, 3)
     for each in range(3):  # of every class the whole of the prior
         part = prior[:, labels[0] == each]
         assert (part.mean(1).abs() < 4.5 / math.sqrt(3000)).all()
         assert ((part.var(1) - 1).abs() < 4.5 * math.sqrt(2 / 3000)).all()
-    assert torch.equal(method.draw_for_generator(batch, Streams(1, [0, 1], "test"))[2], seen)
+    assert torch.equal(method.draw_for_generator(batch, Streams(1, [0, 1], "test"))[3], seen)
 
 
 def test_decoder_is_told_the_class_in_the_reconstruction_alone():
@@ -175,9 +193,9 @@ def test_decoder_is_told_the_class_in_the_reconstruction_alone():
     labels = torch.tensor([[0, 1, 2, 2, 1]] * 2)
     batch = Batch(torch.zeros(2, 5, 4), labels)
     streams = Streams(1, [0, 1], "test")
-    _, seen = method.draw_for_reconstruction(batch, streams)
+    *_, seen = method.draw_for_reconstruction(batch, streams)
     assert torch.equal(seen.argmax(-1), labels)
-    assert len(method.draw_for_generator(batch, streams)) == 2  # nothing told
+    assert len(method.draw_for_generator(batch, streams)) == 3  # nothing told
     layer = method.model.decoder.layers[0]
     with torch.no_grad():  # the logits of all pixels are the class's, whatever the code
         layer.weight.zero_()

@@ -49,6 +49,7 @@ class AAE(Method):
             replicas, self.model.latent, experiment["adversary"], self.told_classes
         )
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
+        self.input_noise = experiment["objective"].get("input_noise", 0.0)
         self.instance_noise = experiment["objective"].get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:
@@ -68,14 +69,20 @@ class AAE(Method):
             Phase("generator", self.generator_loss, [self.model.encoder], self.draw_for_generator),
         ]
 
+    def draw_seen(self, batch: Batch, streams: Streams) -> Tensor:
+        """The images as the encoder sees them in training, (R, B, X): with noise, if any is set."""
+        if not self.input_noise:
+            return batch.x
+        return batch.x + self.input_noise * streams.normal(*batch.x.shape[1:])
+
     def draw_for_reconstruction(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Noise, and for a decoder that is told them labels in one-hot form (R, B, C)."""
+        """Images, noise, and for a decoder that is told them labels in one-hot form (R, B, C)."""
         classes = self.model.classes
         told = (one_hot(batch.labels, classes).float(),) if classes else ()
-        return self.draw_noise(batch, streams) + told
+        return self.draw_seen(batch, streams), *self.draw_noise(batch, streams), *told
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Noise, draws from the prior, instance noise, and with labels those in one-hot form."""
+        """Images, noise, draws from the prior, instance noise, and with labels those, one-hot."""
         if self.informed:
             noise = self.draw_noise(batch, streams)
             prior = self.model.prior.sample_known(batch.labels, streams)
@@ -83,12 +90,13 @@ class AAE(Method):
             *noise, prior = self.draw_noise_and_prior(batch, streams)
         prior = prior + self.draw_instance_noise(batch, streams)
         blur = self.draw_instance_noise(batch, streams)
-        return *noise, prior, blur, *self.told(batch.labels)
+        return self.draw_seen(batch, streams), *noise, prior, blur, *self.told(batch.labels)
 
     def draw_for_generator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Noise, instance noise, and with labels those in one-hot form."""
+        """Images, noise, instance noise, and with labels those in one-hot form."""
         blur = self.draw_instance_noise(batch, streams)
-        return *self.draw_noise(batch, streams), blur, *self.told(batch.labels)
+        seen = self.draw_seen(batch, streams)
+        return seen, *self.draw_noise(batch, streams), blur, *self.told(batch.labels)
 
     def told(self, labels: Tensor) -> tuple[Tensor, ...]:
         """Labels (R, B) in one-hot form (R, B, C), if the discriminator is told them.
@@ -97,16 +105,22 @@ class AAE(Method):
         """
         return (one_hot(labels, self.told_classes).float(),) if self.told_classes else ()
 
+    def reconstruction_loss(self, x: Tensor, seen: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
+        """−E_q log p(x|z), z the code of what the encoder sees: (R, B, X) -> (R,)."""
+        return -self.model.log_likelihood(x, self.model.encoder(seen, noise), *told).mean(1)
+
     def discriminator_loss(
-        self, x: Tensor, noise: Tensor, prior: Tensor, blur: Tensor, *told: Tensor
+        self, x: Tensor, seen: Tensor, noise: Tensor, prior: Tensor, blur: Tensor, *told: Tensor
     ) -> Tensor:
         """−E_q log D(z) − E_p log(1 − D(z)): (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encoder(x, noise) + blur  # (R, B, Z)
+            codes = self.model.encoder(seen, noise) + blur  # (R, B, Z)
         t_codes, t_prior = self.adversary(x, torch.stack([codes, prior], 1), *told).unbind(1)
         return (softplus(-t_codes) + softplus(t_prior)).mean(1)
 
-    def generator_loss(self, x: Tensor, noise: Tensor, blur: Tensor, *told: Tensor) -> Tensor:
+    def generator_loss(
+        self, x: Tensor, seen: Tensor, noise: Tensor, blur: Tensor, *told: Tensor
+    ) -> Tensor:
         """The encoder's loss against the discriminator: (R, B, X) -> (R,)."""
-        codes = self.model.encoder(x, noise) + blur
+        codes = self.model.encoder(seen, noise) + blur
         return self.generator(self.adversary(x, codes, *told)).mean(1)
