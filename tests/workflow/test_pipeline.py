@@ -2,56 +2,14 @@
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import time
 
 import pytest
 import tiny
-from projects import TOOLS, Project, make_project, study
+from projects import make_project
 
 from aebayes.files import sha256
 
 NOTHING = "Nothing to be done"
-
-
-def start_and_kill(project: Project) -> None:
-    """Start the pipeline on one core, and SIGKILL all of it in the middle of AVB's training."""
-    command = [TOOLS / "snakemake", "--cores", "1", "all", "--config", "study=tiny.yaml"]
-    process = subprocess.Popen(
-        command,
-        cwd=project.folder,
-        env=project.environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    state = project.folder / "results/tiny/resume/avb-four-points.safetensors"
-    deadline = time.monotonic() + 200
-    while not state.exists():
-        assert time.monotonic() < deadline
-        assert process.poll() is None, "the pipeline ended before it could be killed"
-        time.sleep(0.02)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def test_one_core_and_a_kill_in_the_middle_give_the_same_bytes_as_eight(finished, tmp_path):
-    project = make_project(tmp_path / "one", study())
-    start_and_kill(project)
-    run = project.folder / "results/tiny/runs/avb-four-points"
-    assert not (run / "checkpoint.safetensors").exists()
-    assert project.snakemake("--unlock").returncode == 0
-    done = project.snakemake("all", cores=1)
-    assert done.returncode == 0, done.stdout + done.stderr
-    log = (project.folder / "results/tiny/logs/train-avb-four-points.log").read_text()
-    assert "going on from step" in log
-    expected, found = finished.results(), project.results()
-    assert expected.keys() == found.keys()
-    assert [name for name in expected if expected[name] != found[name]] == []
-    assert sum(name.endswith("/checkpoint.safetensors") for name in expected) == 6
-    assert sum(name.endswith("/optimiser.safetensors") for name in expected) == 6
 
 
 def test_experiment_that_starts_from_another_waits_for_it_and_says_from_what(finished):
