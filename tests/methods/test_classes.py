@@ -88,7 +88,7 @@ def test_the_encoder_sees_noise_and_the_reconstruction_is_of_the_clean_image():
     seen = {}
     encode = method.model.encoder.forward
     score = method.model.log_likelihood
-    method.model.encoder.forward = lambda x: seen.setdefault("encoder", x) is None or encode(x)
+    method.model.encoder.forward = lambda x, _: seen.setdefault("encoder", x) is None or encode(x)
     method.model.log_likelihood = lambda x, z: seen.setdefault("target", x) is None or score(x, z)
     given = batch(500)
     method.phases()[0](given, Streams(1, [0, 1], "test"))

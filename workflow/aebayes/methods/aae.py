@@ -69,17 +69,11 @@ class AAE(Method):
             Phase("generator", self.generator_loss, [self.model.encoder], self.draw_for_generator),
         ]
 
-    def draw_seen(self, batch: Batch, streams: Streams) -> Tensor:
-        """The images as the encoder sees them in training, (R, B, X): with noise, if any is set."""
-        if not self.input_noise:
-            return batch.x
-        return batch.x + self.input_noise * streams.normal(*batch.x.shape[1:])
-
     def draw_for_reconstruction(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Images, noise, and for a decoder that is told them labels in one-hot form (R, B, C)."""
+        """As ever, and for a decoder that is told them labels in one-hot form (R, B, C)."""
         classes = self.model.classes
         told = (one_hot(batch.labels, classes).float(),) if classes else ()
-        return self.draw_seen(batch, streams), *self.draw_noise(batch, streams), *told
+        return *super().draw_for_reconstruction(batch, streams), *told
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """Images, noise, draws from the prior, instance noise, and with labels those, one-hot."""
@@ -104,10 +98,6 @@ class AAE(Method):
         With labels of some images alone the last place is for an unknown one.
         """
         return (one_hot(labels, self.told_classes).float(),) if self.told_classes else ()
-
-    def reconstruction_loss(self, x: Tensor, seen: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
-        """−E_q log p(x|z), z the code of what the encoder sees: (R, B, X) -> (R,)."""
-        return -self.model.log_likelihood(x, self.model.encoder(seen, noise), *told).mean(1)
 
     def discriminator_loss(
         self, x: Tensor, seen: Tensor, noise: Tensor, prior: Tensor, blur: Tensor, *told: Tensor

@@ -24,7 +24,12 @@ class MMDAutoEncoder(Method):
 
     def phases(self) -> list[Phase]:
         return [
-            Phase("reconstruction", self.reconstruction_loss, [self.model], self.draw_noise),
+            Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                [self.model],
+                self.draw_for_reconstruction,
+            ),
             Phase("matching", self.matching_loss, [self.model.encoder], self.draw_noise_and_prior),
         ]
 

@@ -80,14 +80,16 @@ class Method(nn.Module):
     `model` is what evaluation sees; further networks (an adversary) are the method's own.
     `estimates_log_ratio` says that `log_ratio(x, z)` estimates log q(z|x) − log p(z), and
     `takes_labelled` that its phases want minibatches of labelled images beside the others. In the
-    share `warm_up` of the training the weight of log q(z|x) − log p(z) grows from 0 to 1, and
-    `instance_noise` is the deviation, at its start, of the noise on what a discriminator sees.
+    share `warm_up` of the training the weight of log q(z|x) − log p(z) grows from 0 to 1;
+    `input_noise` is the deviation of the noise on what the encoder sees in training, and
+    `instance_noise`, at its start, of that on what a discriminator sees.
     """
 
     model: nn.Module
     estimates_log_ratio = False
     takes_labelled = False
     warm_up = 0.0
+    input_noise = 0.0
     instance_noise = 0.0
 
     def phases(self) -> list[Phase]:
@@ -98,9 +100,19 @@ class Method(nn.Module):
         """The same phases at once, for a method that `training.simultaneous` may ask for it."""
         raise NotImplementedError
 
-    def reconstruction_loss(self, x: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
-        """−E_q log p(x|z), an autoencoder's own loss: (R, B, X) -> (R,)."""
-        return -self.model.log_likelihood(x, self.model.encoder(x, noise), *told).mean(1)
+    def reconstruction_loss(self, x: Tensor, seen: Tensor, noise: Tensor, *told: Tensor) -> Tensor:
+        """−E_q log p(x|z), z the code of what the encoder sees: (R, B, X) -> (R,)."""
+        return -self.model.log_likelihood(x, self.model.encoder(seen, noise), *told).mean(1)
+
+    def draw_for_reconstruction(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """What the encoder sees, and its noise."""
+        return self.draw_seen(batch, streams), *self.draw_noise(batch, streams)
+
+    def draw_seen(self, batch: Batch, streams: Streams) -> Tensor:
+        """The images as the encoder sees them in training, (R, B, X): with noise, if any is set."""
+        if not self.input_noise:
+            return batch.x
+        return batch.x + self.input_noise * streams.normal(*batch.x.shape[1:])
 
     def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""

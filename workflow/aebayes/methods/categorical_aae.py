@@ -42,7 +42,12 @@ class CategoricalAAE(ClassMethod):
         discriminators = [self.adversary_y, self.adversary_z]
         encoder = [self.model.encoder]
         phases = [
-            Phase("reconstruction", self.reconstruction, [self.model], self.draw_input_noise),
+            Phase(
+                "reconstruction",
+                self.reconstruction_loss,
+                [self.model],
+                self.draw_for_reconstruction,
+            ),
             Phase(
                 "discriminator",
                 self.discriminator_loss,
@@ -63,18 +68,14 @@ class CategoricalAAE(ClassMethod):
         return phases
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """A draw from the prior for each image (R, B, C + Z), and noise as for the generator."""
+        """A draw from the prior for each image (R, B, C + Z), and what the generator takes."""
         prior = self.model.prior.sample(streams, batch.x.shape[1])
         prior = prior + self.draw_instance_noise(batch, streams)
         return prior, *self.draw_for_generator(batch, streams)
 
     def draw_for_generator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
-        """Instance noise and input noise."""
-        return self.draw_instance_noise(batch, streams), *self.draw_input_noise(batch, streams)
-
-    def reconstruction(self, x: Tensor, *noise: Tensor) -> Tensor:
-        """−log p(x|y, z) at the code of the noisy image: (R, B, X) -> (R,)."""
-        return -self.model.log_likelihood(x, self.model.encoder(sum(noise, x))).mean(1)
+        """Instance noise, and images as the encoder sees them."""
+        return self.draw_instance_noise(batch, streams), self.draw_seen(batch, streams)
 
     def heads_loss(self, x: Tensor) -> Tensor:
         """How much too near cluster heads lie, whatever the images: (R, B, X) -> (R,)."""
@@ -85,17 +86,17 @@ class CategoricalAAE(ClassMethod):
         y, z = self.model.prior.parts(codes)
         return self.adversary_y(None, y), self.adversary_z(None, z)
 
-    def discriminator_loss(self, x: Tensor, prior: Tensor, blur: Tensor, *noise: Tensor) -> Tensor:
+    def discriminator_loss(self, x: Tensor, prior: Tensor, blur: Tensor, seen: Tensor) -> Tensor:
         """−E_q log D − E_p log(1 − D), of both added: (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encoder(sum(noise, x)) + blur
+            codes = self.model.encoder(seen) + blur
         losses = 0.0
         for t in self.logits(torch.stack([codes, prior], 1)):
             t_codes, t_prior = t.unbind(1)
             losses = losses + (softplus(-t_codes) + softplus(t_prior)).mean(1)
         return losses
 
-    def generator_loss(self, x: Tensor, blur: Tensor, *noise: Tensor) -> Tensor:
+    def generator_loss(self, x: Tensor, blur: Tensor, seen: Tensor) -> Tensor:
         """The encoder's loss against both discriminators: (R, B, X) -> (R,)."""
-        t_y, t_z = self.logits(self.model.encoder(sum(noise, x)) + blur)
+        t_y, t_z = self.logits(self.model.encoder(seen) + blur)
         return (self.generator(t_y) + self.generator(t_z)).mean(1)

@@ -33,7 +33,7 @@ class GMMN(Method):
                 "reconstruction",
                 self.reconstruction_loss,
                 [model.encoder, model.decoder],
-                self.draw_noise,
+                self.draw_for_reconstruction,
             ),
             Phase("matching", self.matching_loss, [model.prior], self.draw_for_matching),
         ]
