@@ -9,11 +9,17 @@ import torch
 from aebayes.data.prepare import prepare
 
 ROOT = Path(__file__).resolve().parents[1]
+LONGEST = ("workflow", "training", "evaluation")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, so that at the end no worker waits for another."""
-    items.sort(key=lambda item: "workflow" not in item.path.parts)
+    """The longest folders first, so that at the end no worker waits for another."""
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        return LONGEST.index(folder) if folder in LONGEST else len(LONGEST)
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -71,7 +71,7 @@ def test_basis_finds_the_eigenvectors_of_the_covariance():
     vectors = orthogonal(4, 3)
     values = torch.tensor([3.0, 1.0, 0.3, 0.1], dtype=torch.float64)
     generator = torch.Generator().manual_seed(5)
-    for _ in range(4000):
+    for _ in range(1500):
         noise = torch.randn(1, 3, 4, generator=generator, dtype=torch.float64)
         parameter.grad = (noise * values) @ vectors.mT
         optimiser.step()
