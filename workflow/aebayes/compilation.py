@@ -9,6 +9,7 @@ import importlib
 import logging
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -36,6 +37,8 @@ def compiled(function: Callable, wanted: bool, capture: bool = False) -> Callabl
         return function
     # It warns that a machine without a GPU has none.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    # Of torch's own calls of what torch deprecates.
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"torch\._inductor")
     config = importlib.import_module("torch._dynamo.config")
     if hasattr(config, "trace_autograd_ops"):  # else gradients are asked for between two graphs
         config.trace_autograd_ops = True
