@@ -96,6 +96,21 @@ def test_spoilt_files_are_replaced_and_whole_ones_stay(clone):
     assert whole.read_bytes() == before
 
 
+def test_run_that_was_trained_here_is_not_written_over(clone):
+    results = clone.folder / "results/tiny"
+    record, table = results / "runs/vae-digits/training.json", results / "tables/avb-table-1.csv"
+    known, drawn = record.read_bytes(), table.read_bytes()
+    record.write_bytes(known.replace(b'"wall_seconds": ', b'"wall_seconds": 1'))
+    table.unlink()
+    done = clone.aebayes("restore")
+    assert done.returncode == 2
+    assert "runs/vae-digits was not restored from results/reference/tiny" in done.stderr
+    assert record.read_bytes() != known and not table.exists()
+    record.write_bytes(known)
+    succeed(clone.aebayes("restore"))
+    assert table.read_bytes() == drawn
+
+
 def test_best_checkpoint_of_a_method_is_got_by_its_name(project, clone, tmp_path):
     name = "results/reference/tiny:avb-four-points"
     succeed(clone.command(TOOLS / "gto", "register", name))

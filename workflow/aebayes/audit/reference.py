@@ -114,7 +114,8 @@ def replace_folder(new: Path, target: Path, aside: Path) -> None:
 def restore(study: Study, reference: Path, folder: Path, remote: str | None, root: Path) -> None:
     """Bring a study's files back from its reference results and a DVC remote, without training.
 
-    Files that are there and right stay. Times are set so that Snakemake finds nothing to do.
+    Files that are there and right stay, spoilt ones are replaced. Times are set so that Snakemake
+    finds nothing to do.
 
     Args:
         reference: usually results/reference/<study>.
@@ -122,13 +123,15 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
         remote: DVC's name of it; the default one if None.
 
     Raises:
-        AebayesError: no or broken reference results, or a file that can be had from nowhere or
-            comes back with other bytes; what was restored before stays.
+        AebayesError: no or broken reference results, or a run in `folder` that is not theirs:
+            nothing is written then. Or a file that can be had from nowhere or comes back with
+            other bytes; what was restored before stays.
     """
     manifest = read_manifest(reference)
     refuse_another_study(manifest, study, reference)
     there, back = Place(reference, root), Place(folder, root)
     artefacts = manifest["artefacts"]
+    refuse_own_runs(artefacts, back, reference)
     # Records and pointers first: they lead to the rest.
     for key, entry in artefacts.items():
         source = reference / key
@@ -147,6 +150,21 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
         entry.pop("kept", None)
     seal(manifest, folder)
     set_times(manifest, back)
+
+
+def refuse_own_runs(artefacts: dict, back: Place, reference: Path) -> None:
+    """Refuse to write over a run that was trained here: its record is no copy of the reference's.
+
+    Raises:
+        AebayesError: there is one.
+    """
+    for key, entry in artefacts.items():
+        path = back.path(key)
+        if path.name == "training.json" and path.is_file() and not right(path, entry):
+            raise AebayesError(
+                f"{path.parent} was not restored from {reference}, which has another run",
+                f"move {back.study} away, or restore to another folder: --folder",
+            )
 
 
 def right(path: Path, entry: dict) -> bool:
