@@ -89,9 +89,41 @@ def test_unknown_names_are_refused_with_the_known_ones(here):
 def test_missing_inputs_are_named(here):
     output = refused("train", "vae-four-points", "--study", "tiny.yaml")
     assert "data/processed/four_points" in output
+    assert output.endswith("python -m aebayes prepare four_points\n")
     run("prepare", "four_points")
     output = refused("evaluate", "vae-four-points", "--study", "tiny.yaml")
     assert "checkpoint.safetensors is missing" in output
+    assert output.endswith("python -m aebayes train vae-four-points --study tiny.yaml\n")
+    output = refused("audit", "--study", "tiny.yaml")
+    assert output.endswith("python -m aebayes manifest --study tiny.yaml\n")
+
+
+def take_too_much(*_: object, **__: object) -> None:
+    import torch
+
+    torch.empty(1 << 60)
+
+
+def take_too_much_of_numpy(*_: object, **__: object) -> None:
+    import numpy
+
+    numpy.empty(1 << 50)
+
+
+@pytest.mark.parametrize("take", [take_too_much, take_too_much_of_numpy])
+def test_lack_of_memory_is_named_with_the_experiment(here, monkeypatch, take):
+    monkeypatch.setattr("aebayes.training.run.train", take)
+    output = refused("train", "vae-four-points", "--study", "tiny.yaml")
+    assert "train vae-four-points needs more memory than there is: it tried to allocate" in output
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_lack_of_memory(here, monkeypatch):
+    def wrong(*_: object, **__: object) -> None:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr("aebayes.training.run.train", wrong)
+    done = run("train", "vae-four-points", "--study", "tiny.yaml")
+    assert "shapes do not fit" in str(done.exception)
 
 
 def test_gpu_that_is_not_there_is_refused(here):

@@ -317,7 +317,7 @@ def test_study_that_no_file_can_be_named_is_refused(study):
     with pytest.raises(AebayesError, match="cannot read"):
         load_study(study)
     config = {"study": study, "mirrors": [], "device": "auto"}
-    with pytest.raises(AebayesError, match=r"config\.yaml: study: takes a name, a path or a URL"):
+    with pytest.raises(AebayesError, match=r"config\.yaml: study: takes a name or a path"):
         load_config(config, ROOT / "config" / "config.yaml")
 
 

@@ -98,6 +98,9 @@ def test_a_users_own_file_is_taken_by_its_form_and_nothing_else_is(tmp_path):
     path.write_bytes(b"<html>")
     with pytest.raises(AebayesError, match="no whole MATLAB file"):
         fetch("tfd", tmp_path / "other", [str(tmp_path / "mirror")])
+    path.unlink()
+    with pytest.raises(AebayesError, match=r"TFD_48x48\.mat: No such file"):
+        fetch("tfd", tmp_path / "other", [str(tmp_path / "mirror")])
 
 
 @pytest.mark.parametrize("name", ["aae-1000-labels-svhn", "nn-1000-labels-svhn"])

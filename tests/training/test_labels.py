@@ -57,6 +57,11 @@ def test_more_than_there_are_of_a_class_is_refused_by_name():
         labelled_images(LABELS, 3, unbalanced, [0])
 
 
+def test_fewer_than_one_of_each_class_are_refused():
+    with pytest.raises(AebayesError, match="labelled is 2, fewer than the 3 classes"):
+        labelled_images(LABELS, 3, experiment(2), [0])
+
+
 def test_hidden_labels_say_nothing_and_known_ones_are_true():
     known = labelled_images(LABELS, 3, experiment(30), [0, 1])
     labels = hide_others(LABELS, known, 3)

@@ -5,6 +5,7 @@ Heavy imports wait inside the commands: a figure should not pay for torch.
 
 import functools
 import logging
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,9 +20,10 @@ from aebayes.provenance import Began
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 RESULTS = Path("results")
+DEFAULT_STUDY = "pocket"
 
 study_option = click.option(
-    "--study", default="pocket", show_default=True, help="A study's name, or its YAML file."
+    "--study", default=DEFAULT_STUDY, show_default=True, help="A study's name, or its YAML file."
 )
 without_option = click.option(
     "--without", multiple=True, help="A dataset that cannot be had; may be repeated."
@@ -48,17 +50,49 @@ def not_negative(_: click.Context, parameter: click.Parameter, value: float | No
 
 
 def reporting(command: Callable) -> Callable:
-    """Turn an AebayesError into two lines and its exit status."""
+    """Turn an AebayesError, or a lack of memory, into two lines and an exit status."""
 
     @functools.wraps(command)
-    def run(*arguments: object, **options: object) -> None:
+    def run(**options: object) -> None:
         try:
-            command(*arguments, **options)
+            command(**options)
         except AebayesError as problem:
-            click.echo(f"error: {problem.problem}\nremedy: {problem.remedy}", err=True)
+            remedy = of_study(problem.remedy, options.get("study", DEFAULT_STUDY))
+            click.echo(f"error: {problem.problem}\nremedy: {remedy}", err=True)
             sys.exit(problem.status)
+        except (MemoryError, RuntimeError) as problem:
+            if not lacks_memory(problem):
+                raise
+            what = " ".join((command.__name__, options.get("experiment", ""))).rstrip()
+            size = re.search(r"allocate [\d.]+ \w+", str(problem))
+            size = f": it tried to {size[0]}" if size else ""
+            click.echo(
+                f"error: {what} needs more memory than there is{size}\n"
+                "remedy: make the experiment's model, training.batch or training.replicas smaller",
+                err=True,
+            )
+            sys.exit(2)
 
     return run
+
+
+def of_study(remedy: str, study: str) -> str:
+    """A remedy whose commands are given the study that the command which failed was given."""
+    if study == DEFAULT_STUDY:
+        return remedy
+    commands = "|".join(
+        name
+        for name, command in main.commands.items()
+        if any(parameter.name == "study" for parameter in command.params)
+    )
+    found = rf"python -m aebayes (?:{commands})\b(?: [a-z0-9][\w.-]*)?"
+    return re.sub(found, lambda words: f"{words[0]} --study {study}", remedy)
+
+
+def lacks_memory(problem: Exception) -> bool:
+    """Whether that is what an exception of torch or numpy says: torch has no type for it on CPU."""
+    on_gpu = type(problem).__name__ == "OutOfMemoryError"
+    return on_gpu or isinstance(problem, MemoryError) or "you tried to allocate" in str(problem)
 
 
 # AEBAYES_TRAIN_TIME_LIMIT=3000 and the like reach a step through Snakemake.
@@ -196,8 +230,11 @@ def table(name: str, study: str, without: tuple[str, ...]) -> None:
     chosen = load_study(study).without(without)
     folder = RESULTS / chosen.name
     make_table(name, chosen, folder / "runs", folder / "tables")
-    files = table_files(name, inputs(name, chosen))
+    experiments = inputs(name, chosen)
+    files = table_files(name, experiments)
     write_record("table", name, chosen, Place(folder), files, ("pyyaml",), began)
+    done = sum((folder / "runs" / each / "metrics.json").is_file() for each in experiments)
+    click.echo(f"{folder / 'tables' / name}.md: {done} of {len(experiments)} experiments run")
 
 
 @main.command()
@@ -218,6 +255,7 @@ def figure(name: str, study: str, without: tuple[str, ...]) -> None:
     files = figure_files(name, *inputs(name, chosen))
     libraries = ("matplotlib", "numpy", "pandas", "seaborn")
     write_record("figure", name, chosen, Place(folder), files, libraries, began)
+    click.echo(folder / "figures" / f"{name}.png")
 
 
 @main.command()

@@ -8,7 +8,7 @@ import numpy as np
 
 from aebayes.data.recipe import SPLITS
 from aebayes.errors import AebayesError
-from aebayes.files import read_json, read_npz, sha256
+from aebayes.files import find_json, read_npz, sha256
 
 REMEDY = "delete it and its card and prepare the dataset again"
 
@@ -95,8 +95,11 @@ def check_split(
 
 
 def _read_card(path: Path) -> dict:
-    facts = read_json(path)
-    if not isinstance(facts, dict) or not all(
+    facts = find_json(path)
+    if facts is None:
+        steps = (f"python -m aebayes {step} {path.stem}" for step in ("fetch", "prepare"))
+        raise AebayesError(f"{path} is missing", f"make the dataset: {', then '.join(steps)}")
+    if not all(
         isinstance(facts.get(key), kind)
         for key, kind in {
             "name": str,

@@ -91,6 +91,7 @@ def verify(file: RawFile, path: Path) -> None:
         Unusable: it is missing or wrong.
     """
     try:
+        path.stat()  # what is not there has no content to be wrong
         found = file.digest(path)
     except OSError as problem:
         raise Unusable(_reason(problem)) from problem
@@ -272,9 +273,10 @@ def _nowhere(
     name: str, file: RawFile, folder: Path, failures: list[tuple[str, Unusable]]
 ) -> AebayesError:
     tried = "".join(f"\n  {source}: {problem}" for source, problem in failures)
+    internet = ", or connect to the internet" if file.addresses else ""
     return AebayesError(
         f"cannot get {file.name} of dataset {name}; tried{tried}",
         f"name a mirror (a directory or URL that holds {name}/{file.served}) in the config's "
-        f"mirrors or in {MIRRORS_VARIABLE}, put {file.served} into {folder}, or connect to the "
-        "internet; then start again",
+        f"mirrors or in {MIRRORS_VARIABLE}, or put {file.served} into {folder}{internet}; then "
+        "start again",
     )

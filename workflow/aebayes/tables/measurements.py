@@ -110,7 +110,7 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
     content = None if without else find_json(path)
     if content is None:
         return Run(path, name, experiment["method"], None, experiment.get("start_from"), without)
-    again = f"evaluate it again: python -m aebayes evaluate {name} --study {study.path}"
+    again = f"evaluate it again: python -m aebayes evaluate {name}"
     for key, expected in {
         "experiment": name,
         **{key: experiment[key] for key in ("method", "dataset", "evaluation")},

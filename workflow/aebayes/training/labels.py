@@ -12,15 +12,15 @@ REMEDY = 'lower it, or give "all"'
 def labelled_images(labels: Tensor, classes: int, experiment: dict, replicas: list[int]) -> Tensor:
     """The images that `objective.labelled` lets be known: ascending indices, (R, L).
 
-    As many of each class; where that leaves some over, one more of the first classes. With
-    `objective.balanced` false, whichever are drawn. They depend on the seed and the replica's
-    number alone.
+    As many of each class, at least one; where that leaves some over, one more of the first
+    classes. With `objective.balanced` false, whichever are drawn. They depend on the seed and the
+    replica's number alone.
 
     Args:
         labels: of all training images, (N,).
 
     Raises:
-        AebayesError: there are not as many, in all or of some class.
+        AebayesError: there are not as many, in all or of some class, or fewer than classes.
     """
     wanted = experiment["objective"]["labelled"]
     if wanted == "all":
@@ -31,6 +31,8 @@ def labelled_images(labels: Tensor, classes: int, experiment: dict, replicas: li
         if wanted > len(labels):
             raise AebayesError(f"{key}, of {len(labels)} training images", REMEDY)
         return streams.permutation(len(labels))[:, :wanted].sort(1).values
+    if wanted < classes:
+        raise AebayesError(f"{key}, fewer than the {classes} classes", f"make it {classes} or more")
     chosen = []
     for each in range(classes):
         images = (labels == each).nonzero().flatten()
