@@ -181,11 +181,12 @@ def train(
     Exit status: 0 done, 2 bad input, 3 a loss that is not finite, 75 the time limit, 143 SIGTERM.
     After 75 and 143 the same command goes on from the saved state.
     """
+    chosen = load_study(study)
+    settings = chosen.experiment(experiment)
+    # After what may be misspelt: a wrong name is refused before torch is imported.
     from aebayes.training.loop import Interruptions
     from aebayes.training.run import train
 
-    chosen = load_study(study)
-    settings = chosen.experiment(experiment)
     source = settings.get("start_from")
     train(
         settings,
@@ -207,10 +208,10 @@ def train(
 @reporting
 def evaluate(experiment: str, study: str, device: str, data: Path | None, run: Path | None) -> None:
     """Compute EXPERIMENT's metrics and its figures' arrays from its checkpoint."""
-    from aebayes.evaluation.run import evaluate
-
     chosen = load_study(study)
     settings = chosen.experiment(experiment)
+    from aebayes.evaluation.run import evaluate
+
     folder = run or folder_of(chosen, experiment)
     resume = RESULTS / chosen.name / "resume" / f"{experiment}-annealing.safetensors"
     evaluate(settings, data or data_of(settings), folder, device, resume)
