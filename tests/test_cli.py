@@ -94,6 +94,9 @@ def test_missing_inputs_are_named(here):
     output = refused("evaluate", "vae-four-points", "--study", "tiny.yaml")
     assert "checkpoint.safetensors is missing" in output
     assert output.endswith("python -m aebayes train vae-four-points --study tiny.yaml\n")
+    tiny.write(here / "own study.yaml")
+    output = refused("evaluate", "vae-four-points", "--study", "own study.yaml")
+    assert output.endswith("python -m aebayes train vae-four-points --study 'own study.yaml'\n")
     output = refused("audit", "--study", "tiny.yaml")
     assert output.endswith("python -m aebayes manifest --study tiny.yaml\n")
 

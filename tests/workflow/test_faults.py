@@ -52,7 +52,7 @@ def test_study_killed_at_random_moments_ends_on_one_core_in_the_bytes_of_eight(f
     for _ in range(3 * KILLS):
         process = start(project, "--nolock", cores=chance.choice((1, 8)))
         try:
-            process.wait(timeout=chance.uniform(0.5, 7))
+            process.wait(timeout=chance.uniform(0.5, 9))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

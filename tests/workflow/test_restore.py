@@ -104,7 +104,7 @@ def test_run_that_was_trained_here_is_not_written_over(clone):
     table.unlink()
     done = clone.aebayes("restore")
     assert done.returncode == 2
-    assert "runs/vae-digits was not restored from results/reference/tiny" in done.stderr
+    assert "runs/vae-digits/training.json is not that of results/reference/tiny" in done.stderr
     assert record.read_bytes() != known and not table.exists()
     record.write_bytes(known)
     succeed(clone.aebayes("restore"))

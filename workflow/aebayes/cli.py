@@ -6,6 +6,7 @@ Heavy imports wait inside the commands: a figure should not pay for torch.
 import functools
 import logging
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -68,7 +69,8 @@ def reporting(command: Callable) -> Callable:
             size = f": it tried to {size[0]}" if size else ""
             click.echo(
                 f"error: {what} needs more memory than there is{size}\n"
-                "remedy: make the experiment's model, training.batch or training.replicas smaller",
+                "remedy: free some, or make what is asked for smaller: the model, training.batch, "
+                "training.replicas, the evaluation's samples",
                 err=True,
             )
             sys.exit(2)
@@ -86,7 +88,7 @@ def of_study(remedy: str, study: str) -> str:
         if any(parameter.name == "study" for parameter in command.params)
     )
     found = rf"python -m aebayes (?:{commands})\b(?: [a-z0-9][\w.-]*)?"
-    return re.sub(found, lambda words: f"{words[0]} --study {study}", remedy)
+    return re.sub(found, lambda match: f"{match[0]} --study {shlex.quote(study)}", remedy)
 
 
 def lacks_memory(problem: Exception) -> bool:

@@ -114,8 +114,8 @@ def replace_folder(new: Path, target: Path, aside: Path) -> None:
 def restore(study: Study, reference: Path, folder: Path, remote: str | None, root: Path) -> None:
     """Bring a study's files back from its reference results and a DVC remote, without training.
 
-    Files that are there and right stay, spoilt ones are replaced. Times are set so that Snakemake
-    finds nothing to do.
+    Files that are there and right stay, others of the same runs are replaced. Times are set so that
+    Snakemake finds nothing to do.
 
     Args:
         reference: usually results/reference/<study>.
@@ -153,7 +153,7 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
 
 
 def refuse_own_runs(artefacts: dict, back: Place, reference: Path) -> None:
-    """Refuse to write over a run that was trained here: its record is no copy of the reference's.
+    """Refuse to write over a run whose record is no copy of the reference's: it was trained here.
 
     Raises:
         AebayesError: there is one.
@@ -162,7 +162,7 @@ def refuse_own_runs(artefacts: dict, back: Place, reference: Path) -> None:
         path = back.path(key)
         if path.name == "training.json" and path.is_file() and not right(path, entry):
             raise AebayesError(
-                f"{path.parent} was not restored from {reference}, which has another run",
+                f"{path} is not that of {reference}: the run was trained here, or it is spoilt",
                 f"move {back.study} away, or restore to another folder: --folder",
             )
 
