@@ -462,8 +462,8 @@ def test_start_that_does_not_fit_is_refused_and_says_what_to_train(
 def test_compiled_training_ends_near_the_plain_one_and_in_the_same_bytes_each_time(
     prepared, tmp_path
 ):
-    plain = tiny.experiment("iwae", "digits", steps=20) | {"binarisation": "dynamic"}
-    compiled = tiny.experiment("iwae", "digits", steps=20, compile=True)
+    plain = tiny.experiment("vae", "digits", steps=20) | {"binarisation": "dynamic"}
+    compiled = tiny.experiment("vae", "digits", steps=20, compile=True)
     compiled |= {"binarisation": "dynamic"}
     run(prepared, tmp_path / "plain", plain)
     assert run(prepared, tmp_path / "a", compiled) == run(prepared, tmp_path / "b", compiled)
