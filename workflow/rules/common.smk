@@ -1,6 +1,7 @@
 """The study, read and checked, and where its files lie."""
 
 import sys
+from functools import cache
 from pathlib import Path
 from shlex import quote
 
@@ -14,7 +15,7 @@ from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError
 from aebayes.figures import check_suited, inputs as figure_inputs
-from aebayes.provenance import code_of, device_count
+from aebayes.provenance import code_of as code_read_anew, device_count
 from aebayes.tables import inputs as table_inputs
 
 try:
@@ -31,6 +32,7 @@ try:
 except AebayesError as problem:
     raise WorkflowError(str(problem))
 
+code_of = cache(code_read_anew)  # Snakemake asks for it once or twice a job
 RESULTS = f"results/{STUDY.name}"
 RUNS = f"{RESULTS}/runs"
 WITHOUT = [f"--without={dataset}" for dataset in STUDY.absent]
@@ -38,7 +40,9 @@ GPU = device_count(config["device"])
 
 # An environment made from the lock alone would not find the library without PYTHONPATH; and
 # without --sdm, the steps' Python is the one that runs Snakemake, also where no venv is active.
-PREFIX = f"set -euo pipefail; export PYTHONPATH={quote(str(LIBRARY))}; "
+# Bytecode is kept, whoever asked for none: else every step compiles anew all that it imports.
+PREFIX = "set -euo pipefail; unset PYTHONDONTWRITEBYTECODE; "
+PREFIX += f"export PYTHONPATH={quote(str(LIBRARY))}; "
 if not workflow.deployment_settings.deployment_method:
     PREFIX += f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; '
 shell.prefix(PREFIX)
