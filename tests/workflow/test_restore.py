@@ -44,7 +44,9 @@ def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
 def clone_of(project: Project, folder: Path) -> Project:
     """A clone, which has nothing that git does not."""
     succeed(project.command("git", "clone", "--quiet", project.folder, folder))
-    return Project(folder)
+    clone = Project(folder)
+    clone.identify()
+    return clone
 
 
 def assert_restored(clone: Project, finished: Project) -> None:
