@@ -38,14 +38,9 @@ class Project:
 
     @staticmethod
     def environment() -> dict[str, str]:
-        """This one, with the tests' tools first and no mirror; bytecode is kept.
-
-        A process starts a quarter of a second sooner where it does not compile the library anew.
-        """
+        """This one, with the tests' tools first and no mirror."""
         path = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
-        own = {"PATH": path, "AEBAYES_MIRRORS": "", "AEBAYES_TRAIN_SAVE_EVERY": "0.2"}
-        own |= {"PYTHONDONTWRITEBYTECODE": ""}
-        return os.environ | own
+        return os.environ | {"PATH": path, "AEBAYES_MIRRORS": "", "AEBAYES_TRAIN_SAVE_EVERY": "0.2"}
 
     def snakemake(self, *words: object, cores: int = 8) -> subprocess.CompletedProcess:
         """Run Snakemake on the tiny study."""

@@ -120,7 +120,7 @@ def test_losses_and_gradients_of_a_phase_compile_as_one_graph(name):
         batch = training.next_batch()
         arguments = batch.x, *part.draw(batch, training.streams)
         with torch._dynamo.config.patch(trace_autograd_ops=True):
-            graph = torch.compile(slope, fullgraph=True, backend="eager", dynamic=False)
+            graph = torch.compile(slope, fullgraph=True, backend="aot_eager", dynamic=False)
             torch.testing.assert_close(graph(*arguments), slope(*arguments))
 
 

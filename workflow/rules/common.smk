@@ -15,7 +15,7 @@ from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError
 from aebayes.figures import check_suited, inputs as figure_inputs
-from aebayes.provenance import code_of as code_read_anew, device_count
+from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
 
 try:
@@ -32,7 +32,7 @@ try:
 except AebayesError as problem:
     raise WorkflowError(str(problem))
 
-code_of = cache(code_read_anew)  # Snakemake asks for it once or twice a job
+code_of = cache(code_of)  # Snakemake asks for it once or twice a job
 RESULTS = f"results/{STUDY.name}"
 RUNS = f"{RESULTS}/runs"
 WITHOUT = [f"--without={dataset}" for dataset in STUDY.absent]
