@@ -80,7 +80,7 @@ def test_density_of_a_code_is_the_same_whether_it_was_made_or_is_given():
 
 def test_density_integrates_to_one():
     posterior = posterior_of(2, 3)
-    grid = Grid(torch.linspace(-14, 14, 701))
+    grid = Grid(torch.linspace(-10, 10, 501))
     points = grid.points().double().expand(2, -1, -1).unsqueeze(2)
     log_q = posterior.log_prob(points).transpose(1, 2)
     torch.testing.assert_close(
