@@ -536,6 +536,8 @@ def test_some_images_likelihood_needs_samples_and_is_not_pruned(tmp_path, evalua
 
 def test_petals_have_no_units_to_prune(tmp_path):
     content = with_aae(PRIORS["petals"], importance_samples=5, pruned_images=5)
+    model = content["experiments"]["aae-digits"]["model"]
+    model["encoder"] = tiny.LAYERS | {"kind": "gaussian"}
     said = refused(tmp_path, content)
     assert said.startswith(f"{AAE}.evaluation.pruned_images: petals have no axes")
 
@@ -743,6 +745,21 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             "evaluation.importance_samples: log p(x) is not known",
         ),
         ("aae_style", {"objective.labelled": 5}, "objective.labelled: a decoder that is told"),
+        (
+            "aae_style",
+            {"evaluation.interpolations": 5},
+            "evaluation.interpolations: a decoder that is told classes has no line",
+        ),
+        (
+            "vae",
+            {"evaluation": {"kind": "sampled", "importance_samples": 5, "recognise": True}},
+            "evaluation.recognise: it takes objective.labelled or decoder.classes",
+        ),
+        (
+            "avb",
+            {"evaluation": {"kind": "sampled", "importance_samples": 5, "pruned_images": 5}},
+            "evaluation.pruned_images: units are taken out of a q(z|x) whose mean is known",
+        ),
         (
             "aae",
             {"evaluation": {"kind": "sampled", "importance_samples": 5, "recognise": True}},
