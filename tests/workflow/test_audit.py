@@ -189,6 +189,19 @@ def test_changed_settings_of_the_study_break_the_link_to_the_run(copy):
     assert "training.steps is 1000 there and 1001 in the study" in done.stdout
 
 
+def test_table_that_no_record_tells_the_making_of_is_a_broken_link(copy):
+    results = copy.folder / "results/tiny"
+    record = results / "provenance/avb-table-1.json"
+    kept = {path: path.read_bytes() for path in (record, results / MANIFEST, results / SEAL)}
+    record.unlink()
+    assert copy.aebayes("manifest", "--partial").returncode == 0
+    done = audit(copy, "--quick")
+    for path, content in kept.items():
+        path.write_bytes(content)
+    assert done.returncode == 1
+    assert "broken link: table avb-table-1: no record says from what and how" in done.stdout
+
+
 def test_table_that_metrics_do_not_give_is_found_though_every_hash_is_right(copy):
     results = copy.folder / "results/tiny"
     kept = {path: path.read_bytes() for path in (results / "tables").iterdir()}

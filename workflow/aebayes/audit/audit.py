@@ -87,6 +87,8 @@ class Audit:
                 )
         audit.broken = broken_links(manifest["steps"], manifest["artefacts"])
         for name, step in manifest["steps"].items():
+            if step["rule"] != "version" and "parameters" not in step:
+                audit.broken.setdefault(name, "no record says from what and how it was made")
             difference = audit.changed_settings(name, step)
             if difference:
                 audit.broken.setdefault(name, f"its settings are not the study's: {difference}")
