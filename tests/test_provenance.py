@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from aebayes.errors import AebayesError
 from aebayes.methods import METHODS
-from aebayes.provenance import CODE, METHOD, PACKAGE, code_of, method_files
+from aebayes.provenance import CODE, METHOD, PACKAGE, code_of, method_files, processor
 
 # They write, check and report; none of them makes a number.
 APART = {"config.py", "errors.py", "files.py", "provenance.py", "data/recipe.py"}
@@ -78,3 +79,25 @@ def test_docstrings_are_not_in_the_hash(monkeypatch, tmp_path):
     assert code_of("table") == before
     (package / "files.py").write_text('"""One."""\nx = 2\n')
     assert code_of("table") != before
+
+
+def test_method_without_a_file_of_its_name_is_named():
+    with pytest.raises(AebayesError, match=r"methods/nobody\.py is missing"):
+        code_of("train", "nobody")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "cpu family\t: 25\nmodel\t\t: 1\nmodel name\t: AMD EPYC\n\nmodel\t: 2\n",
+            "AMD EPYC, cpu family 25, model 1",
+        ),
+        ("model name\t: Some: CPU\n", "Some: CPU"),
+        ("processor\t: 0\n", "as the platform says"),
+    ],
+)
+def test_processors_of_one_name_are_told_apart_by_their_numbers(monkeypatch, text, expected):
+    monkeypatch.setattr(Path, "read_text", lambda _: text)
+    monkeypatch.setattr("platform.processor", lambda: "as the platform says")
+    assert processor() == expected

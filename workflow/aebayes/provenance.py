@@ -12,6 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from aebayes.errors import AebayesError
+
 PACKAGE = Path(__file__).parent
 
 
@@ -59,8 +61,16 @@ def code_of(step: str, method: str = "") -> str:
 
 @cache
 def method_files(method: str) -> list[Path]:
-    """A method's own file, and those of other methods that it imports, directly or through them."""
+    """A method's own file, and those of other methods that it imports, directly or through them.
+
+    Raises:
+        AebayesError: it has no file of its name.
+    """
     files = [PACKAGE / METHOD.format(method=method)]
+    if not files[0].is_file():
+        raise AebayesError(
+            f"{files[0]} is missing", f"keep the code of method {method!r} in a file of that name"
+        )
     for file in files:  # which grows
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("aebayes.methods."):
@@ -104,11 +114,19 @@ def git_commit() -> str | None:
 
 
 def processor() -> str:
-    """The processor's model name, as the system gives it."""
+    """The processor's model name, as the system gives it, and on x86 its family and model number.
+
+    Clouds name every EPYC an "AMD EPYC"; the numbers tell generations, and so rounding, apart.
+    """
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
+        entries = Path("/proc/cpuinfo").read_text().partition("\n\n")[0].splitlines()
+        facts = {
+            key.strip(): value.strip()
+            for key, _, value in (entry.partition(":") for entry in entries)
+        }
+        numbers = [f"{key} {facts[key]}" for key in ("cpu family", "model") if key in facts]
+        return ", ".join([facts["model name"], *numbers])
+    except (OSError, KeyError):
         return platform.processor() or platform.machine()
 
 
