@@ -620,14 +620,6 @@ def test_discriminator_is_told_classes_where_the_decoder_is(tmp_path):
     load_study(str(tiny.write(tmp_path / "own.yaml", content)))
 
 
-def test_discriminator_of_the_style_may_be_told_classes_as_the_encoder_sees_them(tmp_path):
-    content = tiny.study()
-    content["experiments"] |= {"clusters": tiny.entry("categorical_aae", "digits")}
-    content["experiments"]["clusters"]["binarisation"] = "none"
-    content["experiments"]["clusters"]["objective"]["discriminator_told"] = True
-    load_study(str(tiny.write(tmp_path / "own.yaml", content)))
-
-
 MULTI_STEP = {"schedule": "multi_step", "milestones": [0.1, 0.5]}
 
 

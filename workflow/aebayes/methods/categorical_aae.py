@@ -31,10 +31,8 @@ class CategoricalAAE(ClassMethod):
         self.model = AutoEncoder(experiment["model"], shape, replicas)
         objective, adversary = experiment["objective"], experiment["adversary"]
         prior = self.model.prior
-        self.told = objective.get("discriminator_told", False)
-        told_classes = prior.classes if self.told else 0
         self.adversary_y = CodeAdversary(replicas, prior.classes, adversary)
-        self.adversary_z = CodeAdversary(replicas, prior.style.latent, adversary, told_classes)
+        self.adversary_z = CodeAdversary(replicas, prior.style.latent, adversary)
         self.generator = GENERATOR_LOSSES[objective["generator_loss"]]
         self.takes_labelled = "labelled" in objective
         self.input_noise = objective.get("input_noise", 0.0)
@@ -83,31 +81,22 @@ class CategoricalAAE(ClassMethod):
         """How much too near cluster heads lie, whatever the images: (R, B, X) -> (R,)."""
         return self.model.heads.crowding()
 
-    def logits(self, codes: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Both discriminators' logits for "this is a code": (R, ..., C + Z) -> two of (R, ...).
-
-        `y` (R, B, C) is what the images' own classes are: if the style's discriminator is told
-        them, beside codes and beside draws from the prior, styles of every class must match the
-        whole of N(0, I) and so say nothing of it. No gradient goes through what it is told.
-        """
-        seen, z = self.model.prior.parts(codes)
-        told = (y.detach(),) if self.told else ()
-        return self.adversary_y(None, seen), self.adversary_z(None, z, *told)
+    def logits(self, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """Both discriminators' logits for "this is a code": (R, ..., C + Z) -> two of (R, ...)."""
+        y, z = self.model.prior.parts(codes)
+        return self.adversary_y(None, y), self.adversary_z(None, z)
 
     def discriminator_loss(self, x: Tensor, prior: Tensor, blur: Tensor, seen: Tensor) -> Tensor:
         """−E_q log D − E_p log(1 − D), of both added: (R, B, X) -> (R,)."""
         with torch.no_grad():
-            codes = self.model.encoder(seen)
-        y, _ = self.model.prior.parts(codes)
+            codes = self.model.encoder(seen) + blur
         losses = 0.0
-        for t in self.logits(torch.stack([codes + blur, prior], 1), y):
+        for t in self.logits(torch.stack([codes, prior], 1)):
             t_codes, t_prior = t.unbind(1)
             losses = losses + (softplus(-t_codes) + softplus(t_prior)).mean(1)
         return losses
 
     def generator_loss(self, x: Tensor, blur: Tensor, seen: Tensor) -> Tensor:
         """The encoder's loss against both discriminators: (R, B, X) -> (R,)."""
-        codes = self.model.encoder(seen)
-        y, _ = self.model.prior.parts(codes)
-        t_y, t_z = self.logits(codes + blur, y)
+        t_y, t_z = self.logits(self.model.encoder(seen) + blur)
         return (self.generator(t_y) + self.generator(t_z)).mean(1)
