@@ -87,11 +87,9 @@ class Audit:
                 )
         audit.broken = broken_links(manifest["steps"], manifest["artefacts"])
         for name, step in manifest["steps"].items():
-            if step["rule"] != "version" and "parameters" not in step:
-                audit.broken.setdefault(name, "no record says from what and how it was made")
-            difference = audit.changed_settings(name, step)
-            if difference:
-                audit.broken.setdefault(name, f"its settings are not the study's: {difference}")
+            problem = audit.unrecorded(name, step)
+            if problem:
+                audit.broken.setdefault(name, problem)
         return audit
 
     def hashed(self, key: str, entry: dict) -> Finding:
@@ -124,10 +122,19 @@ class Audit:
         for step in Steps(self.study, self.place, read=False).all().values():
             yield from step["outputs"]
 
+    def unrecorded(self, name: str, step: dict) -> str | None:
+        """Why no record of a step is one of the study's; None if it is, or none is kept."""
+        if step["rule"] == "version":
+            return None
+        if "parameters" not in step:
+            return "no record says from what and how it was made"
+        difference = self.changed_settings(name, step)
+        return f"its settings are not the study's: {difference}" if difference else None
+
     def changed_settings(self, name: str, step: dict) -> str | None:
         """Where a step's settings and the study's differ; None if they are the same."""
         rule, of = step["rule"], name.partition(" ")[2]
-        if "parameters" not in step or rule in ("fetch", "prepare", "version"):
+        if rule in ("fetch", "prepare"):
             return None
         known = {"train": self.study.content["experiments"], "table": self.study.tables}
         known |= {"evaluate": known["train"], "figure": self.study.figures}
