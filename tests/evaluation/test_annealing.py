@@ -105,6 +105,9 @@ def test_metrics_are_log_p_and_a_gap_that_holds_it(start):
     assert (gap > -4 * gap_error).all()
     assert (gap < 0.2).all()
     for run in runs:
+        each = torch.tensor(run["annealed"].images)
+        assert each.shape == (len(REPLICAS), 30)
+        assert each.mean(1).tolist() == pytest.approx(run["annealed"].replicas)
         assert all(0.5 < share < 0.95 for share in run["annealed_acceptance"].replicas)
 
 

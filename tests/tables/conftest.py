@@ -11,6 +11,7 @@ from aebayes.files import write_json
 EXACT = {"kind": "exact", "grid": 100, "codes": 100}
 SAMPLED = {"kind": "sampled", "importance_samples": 5000}
 GREY = {"binarisation": "none", "model": {"likelihood": "bernoulli"}}
+PLAIN = {"model": {"latent": 8, "decoder": {"hidden": [30]}}, "training": {"seed": 1}}
 WINDOWS = {**SAMPLED, "parzen_samples": 10_000}
 LABELLED = {"100 labels, AAE": "aae-100-labels-mnist"}
 CLUSTERS = {"AAE, 16 clusters": "aae-16-clusters-mnist"}
@@ -43,7 +44,7 @@ def study() -> Study:
                 "vae": experiment("vae"),
                 "avb": experiment("avb"),
                 "aae": experiment("avb_restricted"),
-                "vae-mnist": experiment("vae", "mnist", SAMPLED),
+                "vae-mnist": {**experiment("vae", "mnist", SAMPLED), **PLAIN},
                 "aae-grey-mnist": {**experiment("aae", "mnist", WINDOWS), **GREY},
                 "vae-grey-mnist": {**experiment("vae", "mnist", WINDOWS), **GREY},
                 "vae-1-mnist": experiment("iwae", "mnist", PRUNED),

@@ -1,6 +1,8 @@
 """Tables: every cell says what it holds, or why it holds nothing."""
 
+import copy
 import re
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from cells import cells_of
 
 from aebayes.config import Study
 from aebayes.errors import AebayesError
-from aebayes.files import write_json, write_text
+from aebayes.files import read_json, write_json, write_text
 from aebayes.tables import TABLES, inputs, make_table
 
 POSTERIOR_KL = "KL(q(z|x), p(z|x))"
@@ -171,6 +173,91 @@ def test_avb_table_2_keeps_estimates_apart_and_says_how_log_p_was_annealed(
     assert "of the first 200 test images, 8 chains each and 300 temperatures" in text
 
 
+class OneDecoder:
+    """A VAE on MNIST, "vae-mnist", and an AVB of the same decoder, "avb-mnist", with one metric."""
+
+    def __init__(self, study: Study, evaluate: Callable[..., Path], folder: Path):
+        self.study, self.evaluate, self.folder = study, evaluate, folder
+        content = study.content
+        content["experiments"]["avb-mnist"] = {
+            **copy.deepcopy(content["experiments"]["vae-mnist"]),
+            "method": "avb",
+        }
+        content["tables"]["avb-table-2"]["experiments"]["AVB, z = 8"] = "avb-mnist"
+
+    def write(self, name: str, *images: list[float], data: str = "abc") -> None:
+        """Metrics of a run, of values by image for each replica."""
+        means = [sum(values) / len(values) for values in images]
+        annealed = {
+            "unit": "nats/image",
+            "replicas": means,
+            "mean": sum(means) / len(means),
+            "sd": None if len(means) == 1 else statistics.stdev(means),
+            "images": list(images),
+        }
+        self.evaluate(name, {"annealed": annealed}, dataset_sha256=data)
+
+    def above(self, row: str = "AVB, z = 8") -> dict[str, str]:
+        """The cell of a row in the CSV."""
+        return cells_of("avb-table-2", self.study, self.folder)[row, "above the VAE"]
+
+    def printed(self) -> str:
+        """AVB's line of the table for people."""
+        self.above()
+        text = (self.folder / "tables" / "avb-table-2.md").read_text()
+        return next(line for line in text.splitlines() if line.startswith("| AVB, z = 8"))
+
+
+@pytest.fixture
+def one_decoder(study: Study, evaluate: Callable[..., Path], tmp_path: Path) -> OneDecoder:
+    """Two runs that can be compared image by image."""
+    return OneDecoder(study, evaluate, tmp_path)
+
+
+def test_a_run_is_above_the_vae_of_its_decoder_image_by_image(one_decoder: OneDecoder) -> None:
+    one_decoder.write("vae-mnist", [-80.0, -100.0, -120.0, -90.0])
+    one_decoder.write("avb-mnist", [-79.0, -98.0, -117.0])
+    cell = one_decoder.above()
+    assert float(cell["mean"]) == 2.0  # of 1, 2 and 3, the images that both have seen
+    assert cell["unit"] == "nats/image"
+    assert "| +2.00 (s.e. 0.58) |" in one_decoder.printed()  # 1/√3, where either's own is 11
+    assert "the VAE that others of its decoder" in one_decoder.above("VAE, z = 8")["status"]
+
+
+def test_above_the_vae_goes_replica_by_replica(one_decoder: OneDecoder) -> None:
+    one_decoder.write("vae-mnist", [-80.0, -90.0], [-60.0, -70.0])
+    one_decoder.write("avb-mnist", [-79.0, -87.0], [-59.0, -69.0])
+    assert "| +1.50 ± 0.71 |" in one_decoder.printed()  # of 2 and 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"decoder": {"hidden": [31]}}, "the table has not the VAE of the same decoder"),
+        ({"latent": 32}, "the table has not the VAE of the same decoder"),
+        ({"seed": 2}, "vae-mnist was evaluated on other images"),
+        ({"data": "abd"}, "vae-mnist was evaluated on other images"),
+        ({"replicas": 2}, "vae-mnist has another number of replicas"),
+        ({"images": None}, "evaluated when images' own values were not kept"),
+    ],
+)
+def test_what_cannot_be_compared_image_by_image_says_why(
+    change: dict, reason: str, one_decoder: OneDecoder
+) -> None:
+    settings = one_decoder.study.content["experiments"]["avb-mnist"]
+    for part in ("model", "training"):
+        settings[part] |= {key: change[key] for key in change.keys() & settings[part].keys()}
+    one_decoder.write("vae-mnist", [-80.0, -90.0])
+    values = [[-80.0, -89.0]] * change.get("replicas", 1)
+    one_decoder.write("avb-mnist", *values, data=change.get("data", "abc"))
+    if "images" in change:
+        path = one_decoder.folder / "runs" / "avb-mnist" / "metrics.json"
+        content = read_json(path)
+        del content["metrics"]["annealed"]["images"]
+        write_json(path, content)
+    assert one_decoder.above()["status"] == f"not run: {reason}"
+
+
 @pytest.mark.parametrize(
     "facts",
     [
@@ -211,6 +298,12 @@ GOOD = {"unit": "nats/image", "replicas": [1.0, 2.0], "mean": 1.5, "sd": 0.7}
         {"replicas": [True, 2.0]},
         {"replicas": [1.0, None]},
         {"replicas": None},
+        {"images": 1},
+        {"images": [[1.0, 2.0]]},
+        {"images": [[1.0, 2.0], [1.0]]},
+        {"images": [[1.0], [True]]},
+        {"images": [[1.0], [None]]},
+        {"images": [[], []]},
     ],
 )
 @pytest.mark.usefixtures("four_points")

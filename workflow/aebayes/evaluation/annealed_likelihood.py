@@ -103,7 +103,8 @@ def annealed_metrics(
             `chains` an image; how many `images` and `simulated_images`.
 
     Returns:
-        `annealed`: log of the mean weight of an image's chains, below log p(x) in expectation.
+        `annealed`: log of the mean weight of an image's chains, below log p(x) in expectation; each
+            image's, too.
         `annealed_acceptance`: share of trajectories taken.
         `annealed_gap`: on images the model made, an upper bound less the lower one.
     """
@@ -128,7 +129,7 @@ def annealed_metrics(
             part = {"gap": simulated_gap(model, start, size, ladder, chains, streams)}
         parts.add(part, streams)
     return {
-        "annealed": over_images(parts.of("bound")),
+        "annealed": over_images(parts.of("bound"), keep=True),
         "annealed_acceptance": over_images(parts.of("acceptance"), "share"),
         "annealed_gap": over_images(parts.of("gap")),
     }

@@ -17,11 +17,13 @@ class Metric:
         replicas: the numbers, in the order of the replicas.
         unit: what they are counted in.
         standard_error: of each number, where the estimator knows its own.
+        images: what each number is the mean of, for comparisons image by image.
     """
 
     replicas: list[float]
     unit: str = NATS
     standard_error: list[float] | None = None
+    images: list[list[float]] | None = None
 
     @classmethod
     def of(cls, values: Tensor | Iterable[float], unit: str = NATS, **more: list) -> "Metric":
@@ -44,10 +46,18 @@ class Metric:
                 entry["sd"] = math.sqrt(squares / (len(values) - 1))
         if self.standard_error is not None and all(map(math.isfinite, self.standard_error)):
             entry["standard_error"] = self.standard_error
+        if self.images is not None and None not in values:
+            entry["images"] = self.images
         return entry
 
 
-def over_images(values: Tensor, unit: str = NATS) -> Metric:
-    """The mean over images (R, N), with its standard error."""
-    errors = values.double().std(1) / math.sqrt(values.shape[1])
-    return Metric.of(values.double().mean(1), unit, standard_error=errors.tolist())
+def over_images(values: Tensor, unit: str = NATS, keep: bool = False) -> Metric:
+    """The mean over images (R, N), with its standard error.
+
+    Args:
+        keep: the images' own values, too.
+    """
+    values = values.double()
+    errors = values.std(1) / math.sqrt(values.shape[1])
+    more = {"images": values.tolist()} if keep else {}
+    return Metric.of(values.mean(1), unit, standard_error=errors.tolist(), **more)

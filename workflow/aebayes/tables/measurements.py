@@ -2,7 +2,8 @@
 
 import math
 import statistics
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aebayes.config import Study
@@ -49,16 +50,39 @@ class Run:
     """The metrics of one experiment; None if the file at `path` is not there.
 
     Args:
-        start_from: the experiment that it goes on from, if it does.
+        settings: the experiment's, as the study has them.
         without: the dataset, if the study does without it.
+        data: the hash of the dataset that it was evaluated on.
     """
 
     path: Path
     name: str
-    method: str
+    settings: dict
     metrics: dict | None
-    start_from: str | None = None
     without: str | None = None
+    data: str | None = None
+
+    @property
+    def method(self) -> str:
+        """As the study names it."""
+        return self.settings["method"]
+
+    @property
+    def start_from(self) -> str | None:
+        """The experiment that it goes on from, if it does."""
+        return self.settings.get("start_from")
+
+    @property
+    def decoder(self) -> tuple:
+        """What its p(x, z) is made of, and for which images."""
+        model = self.settings["model"]
+        parts = ("latent", "prior", "decoder", "likelihood", "likelihood_sd")
+        return self.settings["dataset"], self.binarisation, *map(model.get, parts)
+
+    @property
+    def binarisation(self) -> str:
+        """How its images are binarised."""
+        return self.settings["binarisation"]
 
     def measure(self, metric: str, absent: str) -> Measurement:
         """One metric.
@@ -85,16 +109,58 @@ class Run:
 
     def change(self, before: "Run", metric: str, absent: str) -> Measurement:
         """This run's metric minus that of the run it started from, replica by replica."""
-        for run in (before, self):
+        lacking = self.lacking(before, metric, absent)
+        if lacking:
+            return lacking
+        after, earlier = (run.metrics[metric]["replicas"] for run in (self, before))
+        return of_replicas(value - then for value, then in zip(after, earlier, strict=True))
+
+    def beyond(self, other: "Run", metric: str, absent: str) -> Measurement:
+        """This run's metric minus another's, image by image of those that both have seen.
+
+        The error of such a difference is smaller than either's own: images are easy or hard for
+        both.
+        """
+        lacking = self.lacking(other, metric, absent)
+        if lacking:
+            return lacking
+        if self.images != other.images:
+            return Measurement.missing(f"{other.name} was evaluated on other images")
+        pairs = [run.metrics[metric].get("images") for run in (self, other)]
+        if None in pairs:
+            return Measurement.missing("evaluated when images' own values were not kept")
+        differences = [
+            [value - its for value, its in zip(*values, strict=False)]
+            for values in zip(*pairs, strict=True)
+        ]
+        measured = of_replicas(map(statistics.fmean, differences))
+        images = len(differences[0])
+        if measured.replicas > 1 or images < 2:
+            return measured
+        error = statistics.stdev(differences[0]) / math.sqrt(images)
+        return replace(measured, standard_error=error)
+
+    @property
+    def images(self) -> tuple:
+        """All that the choice of its test images, and their binarisation, depends on."""
+        return self.data, self.binarisation, self.settings["training"]["seed"]
+
+    def lacking(self, other: "Run", metric: str, absent: str) -> Measurement | None:
+        """Why the two runs cannot be compared by a metric; None if they can."""
+        for run in (other, self):
             measured = run.measure(metric, absent)
             if measured.mean is None:
                 return measured
-        after, earlier = (run.metrics[metric]["replicas"] for run in (self, before))
-        if len(after) != len(earlier):
-            return Measurement.missing(f"{before.name} has {len(earlier)} replicas")
-        changes = [value - then for value, then in zip(after, earlier, strict=True)]
-        spread = statistics.stdev(changes) if len(changes) > 1 else None
-        return Measurement(statistics.fmean(changes), spread, len(changes))
+        if len({len(run.metrics[metric]["replicas"]) for run in (self, other)}) > 1:
+            return Measurement.missing(f"{other.name} has another number of replicas")
+        return None
+
+
+def of_replicas(values: Iterable[float]) -> Measurement:
+    """Mean and spread of one number a replica."""
+    numbers = list(values)
+    spread = statistics.stdev(numbers) if len(numbers) > 1 else None
+    return Measurement(statistics.fmean(numbers), spread, len(numbers))
 
 
 def read_run(study: Study, name: str, runs: Path) -> Run:
@@ -109,7 +175,7 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
     without = experiment["dataset"] if experiment["dataset"] in study.absent else None
     content = None if without else find_json(path)
     if content is None:
-        return Run(path, name, experiment["method"], None, experiment.get("start_from"), without)
+        return Run(path, name, experiment, None, without)
     again = f"evaluate it again: python -m aebayes evaluate {name}"
     for key, expected in {
         "experiment": name,
@@ -130,7 +196,7 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
         problem = problem_of(entry)
         if problem:
             raise AebayesError(f"{path}: metric {metric}: {problem}", again)
-    return Run(path, name, experiment["method"], metrics, experiment.get("start_from"))
+    return Run(path, name, experiment, metrics, data=content.get("dataset_sha256"))
 
 
 def problem_of(entry: object) -> str | None:
@@ -152,9 +218,23 @@ def problem_of(entry: object) -> str | None:
     wrong = [value for value in errors if not is_number_or_null(value)]
     if wrong:
         return f"a standard_error is {wrong[0]!r}, expected a finite number or null"
+    images = entry.get("images")
+    if images is not None and not is_of_images(images, len(replicas)):
+        return "images are not as many finite numbers for each replica"
     if (entry["mean"] is None) != (None in replicas):
         return "mean is null exactly if a replica is, and here it is not so"
     return None
+
+
+def is_of_images(images: object, replicas: int) -> bool:
+    """Whether a value of JSON is as many finite numbers for each replica, and not none."""
+    if not isinstance(images, list) or len(images) != replicas:
+        return False
+    if not all(isinstance(values, list) and values for values in images):
+        return False
+    numbers = [value for values in images for value in values]
+    same = len({len(values) for values in images}) == 1
+    return same and None not in numbers and all(map(is_number_or_null, numbers))
 
 
 def is_number_or_null(value: object) -> bool:

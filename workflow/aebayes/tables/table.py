@@ -10,6 +10,7 @@ from aebayes.tables.published import Published, PublishedValues
 
 OPTIMUM = "optimum"
 START = "start_from"
+SAME_DECODER = "the VAE of the same decoder"
 UNITS = "units"
 
 
@@ -26,7 +27,8 @@ class Quantity:
             `{scored}` the images they were drawn for, `{pixels}` the likelihood's distribution.
         unit: what it is counted in.
         over: a method whose value is taken off, by its name in the study; or START, for the run
-            that an experiment started from.
+            that an experiment started from; or SAME_DECODER, for the table's first VAE with the
+            same decoder, image by image.
         decimals: of our numbers, and of published ones; the table's own if not given.
     """
 
@@ -50,6 +52,8 @@ class Quantity:
             return measured
         if self.over == START:
             return self.change(run, runs)
+        if self.over == SAME_DECODER:
+            return self.beyond(run, runs)
         references = [other for other in runs if other.method == self.over]
         name = self.over.upper()
         if not references:
@@ -66,6 +70,15 @@ class Quantity:
         if not before:
             return Measurement.missing(f"the table has no {run.start_from} to compare with")
         return run.change(before[0], self.metric, self.absent)
+
+    def beyond(self, run: Run, runs: list[Run]) -> Measurement:
+        """How far a run is above the VAE of the same decoder."""
+        same = [each for each in runs if each.method == "vae" and each.decoder == run.decoder]
+        if not same:
+            return Measurement.missing(f"the table has not {SAME_DECODER}")
+        if same[0] == run:
+            return Measurement.missing("it is the VAE that others of its decoder are compared with")
+        return run.beyond(same[0], self.metric, self.absent)
 
 
 @dataclass(frozen=True)
