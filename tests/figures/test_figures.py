@@ -332,9 +332,10 @@ def test_missing_and_truncated_inputs_are_named(
     path = copy / file
     path.write_bytes(path.read_bytes()[:3])
     for _ in range(2):
-        with pytest.raises(AebayesError, match=re.escape(str(path))):
+        with pytest.raises(AebayesError, match=re.escape(str(path))) as caught:
             make_figure(name, study, copy / "runs", copy / "processed", tmp_path / "out")
         path.unlink(missing_ok=True)
+    assert "python -m aebayes" in caught.value.remedy
     assert not (tmp_path / "out").exists()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cells import cells_of
 
-from aebayes.config import Study
+from aebayes.config import Study, load_study
 from aebayes.errors import AebayesError
 from aebayes.files import read_json, write_json, write_text
 from aebayes.tables import TABLES, inputs, make_table
@@ -221,7 +221,8 @@ def test_a_run_is_above_the_vae_of_its_decoder_image_by_image(one_decoder: OneDe
     assert float(cell["mean"]) == 2.0  # of 1, 2 and 3, the images that both have seen
     assert cell["unit"] == "nats/image"
     assert "| +2.00 (s.e. 0.58) |" in one_decoder.printed()  # 1/√3, where either's own is 11
-    assert "the VAE that others of its decoder" in one_decoder.above("VAE, z = 8")["status"]
+    vae = one_decoder.above("VAE, z = 8")["status"]
+    assert vae == "not run: VAE of the same decoder is what the others are compared with"
 
 
 def test_above_the_vae_goes_replica_by_replica(one_decoder: OneDecoder) -> None:
@@ -233,8 +234,8 @@ def test_above_the_vae_goes_replica_by_replica(one_decoder: OneDecoder) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"decoder": {"hidden": [31]}}, "the table has not the VAE of the same decoder"),
-        ({"latent": 32}, "the table has not the VAE of the same decoder"),
+        ({"decoder": {"hidden": [31]}}, "the table has no VAE of the same decoder to compare with"),
+        ({"latent": 32}, "the table has no VAE of the same decoder to compare with"),
         ({"seed": 2}, "vae-mnist was evaluated on other images"),
         ({"data": "abd"}, "vae-mnist was evaluated on other images"),
         ({"replicas": 2}, "vae-mnist has another number of replicas"),
@@ -409,6 +410,26 @@ def test_truncated_metrics_end_with_one_clear_error(study: Study, tmp_path: Path
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(AebayesError, match=re.escape(str(path))):
         cells_of("avb-table-1", study, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "experiment", "other"),
+    [
+        ("avb-table-1", f"{POSTERIOR_KL}, excess over AVB", "vae-four-points", "avb-four-points"),
+        ("avb-table-2", "above the VAE", "avb-ac-digits", "vae-digits"),
+        ("avb-table-2", "ELBO", "avb-ac-digits", None),
+        ("iwae-table-2", "change of −log p(x)", "vae-1-then-iwae-50-digits", "vae-1-digits"),
+        ("iwae-table-2", "change of −log p(x)", "vae-1-digits", None),
+    ],
+)
+def test_a_column_knows_the_experiment_that_it_takes_off(
+    table: str, column: str, experiment: str, other: str | None
+) -> None:
+    study = load_study("pocket")
+    names = study.tables[table]["experiments"].values()
+    settings = {name: study.experiment(name) for name in names}
+    (quantity,) = (each for each in TABLES[table].quantities if each.name == column)
+    assert quantity.reference(experiment, settings) == other
 
 
 def test_unknown_tables_are_named_with_the_known_ones(study: Study, tmp_path: Path) -> None:

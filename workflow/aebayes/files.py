@@ -30,6 +30,7 @@ BROKEN_NPZ = (
 MAPPED_FROM = 1 << 28
 LENGTHS_AT = 26  # in the header of a zip's entry: how long its name is, and what comes after that
 
+MAKE = "run the step that makes it"
 AGAIN = "delete it and run the step that makes it again"
 
 
@@ -86,15 +87,18 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> dict:
+def read_json(path: Path, make: str = MAKE) -> dict:
     """Read the object in a JSON file.
+
+    Args:
+        make: the remedy if it is missing.
 
     Raises:
         AebayesError: it is missing, cannot be read, is not JSON, or holds no object.
     """
     content = find_json(path)
     if content is None:
-        raise AebayesError(f"{path} is missing", "run the step that makes it")
+        raise AebayesError(f"{path} is missing", make)
     return content
 
 
@@ -152,12 +156,13 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(member, contiguous, allow_pickle=False)
 
 
-def read_npz(path: Path, mapped: bool = False) -> dict[str, np.ndarray]:
+def read_npz(path: Path, mapped: bool = False, make: str = MAKE) -> dict[str, np.ndarray]:
     """Read every array of an npz, never unpickling.
 
     Args:
         mapped: arrays of `MAPPED_FROM` bytes and more stay in the file, whose pages come to memory
             as they are used; their checksums are not looked at. Writing to one changes no file.
+        make: the remedy if the file is missing.
 
     Raises:
         AebayesError: the file is missing, cannot be read, is cut short or spoilt, or holds objects
@@ -174,7 +179,7 @@ def read_npz(path: Path, mapped: bool = False) -> dict[str, np.ndarray]:
                 for name, entry in entries.items()
             }
     except FileNotFoundError as problem:
-        raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
+        raise AebayesError(f"{path} is missing", make) from problem
     except OSError as problem:
         refuse_unreadable(path, problem)
     except BROKEN_NPZ as problem:

@@ -12,7 +12,6 @@ from aebayes.figures import inputs as figure_inputs
 from aebayes.files import write_json, write_text
 from aebayes.records import figure_files, table_files
 from aebayes.tables import TABLES
-from aebayes.tables.table import START
 
 RUN = "run"  # the status of a cell that has a number of ours
 
@@ -83,12 +82,11 @@ def read_for(audit: Audit, name: str, row: str, column: str) -> Iterator[str]:
     if row not in experiments:
         return
     yield f"runs/{experiments[row]}/metrics.json"
-    over = next((each.over for each in TABLES[name].quantities if each.name == column), None)
-    for other in experiments.values():
-        settings = audit.study.experiment(other)
-        start = audit.study.experiment(experiments[row]).get("start_from")
-        if settings["method"] == over or (over == START and other == start):
-            yield f"runs/{other}/metrics.json"
+    quantity = next((each for each in TABLES[name].quantities if each.name == column), None)
+    settings = {each: audit.study.experiment(each) for each in experiments.values()}
+    other = quantity and quantity.reference(experiments[row], settings)
+    if other:
+        yield f"runs/{other}/metrics.json"
 
 
 def figure(audit: Audit, name: str) -> dict:

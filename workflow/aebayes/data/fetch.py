@@ -10,6 +10,7 @@ import logging
 import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -122,6 +123,8 @@ def _fetch_file(
         else:
             log.info("%s: from %s", target, source)
             return target
+    with suppress(OSError):
+        folder.rmdir()  # where every source failed, nothing is left of the tries
     raise _nowhere(recipe.name, file, folder, failures)
 
 

@@ -46,7 +46,7 @@ def draw_clusters(sources: Sources) -> Figure:
         if not (members < len(images)).all():
             raise AebayesError(
                 f"{shown.folder / 'arrays.npz'}: members names more than {len(images)} test images",
-                shown.again,
+                shown.remedy,
             )
         grid = with_heads(heads, members, images.reshape(len(images), -1) / dataset.scale)
         show_grid(axes, as_images(grid, dataset), 1 + members.shape[1])

@@ -81,9 +81,9 @@ class Shown:
         return 1 if isinstance(latent, int) else len(latent)
 
     @property
-    def again(self) -> str:
-        """The remedy for broken results of an evaluation."""
-        return f"evaluate the experiment again: python -m aebayes evaluate {self.name}"
+    def remedy(self) -> str:
+        """The remedy for results of an evaluation that are missing or broken."""
+        return f"evaluate the experiment: python -m aebayes evaluate {self.name}"
 
     def arrays(self, *names: str, **sizes: int) -> list[np.ndarray]:
         """Arrays of arrays.npz.
@@ -97,7 +97,7 @@ class Shown:
                 numbers or not of that shape.
         """
         path = self.folder / "arrays.npz"
-        content = read_npz(path)
+        content = read_npz(path, make=self.remedy)
         for name in names:
             if name not in content:
                 raise AebayesError(
@@ -106,7 +106,7 @@ class Shown:
                 )
             problem = misfit(content[name], SHAPES[name], sizes)
             if problem:
-                raise AebayesError(f"{path}: array {name!r} {problem}", self.again)
+                raise AebayesError(f"{path}: array {name!r} {problem}", self.remedy)
         return [content[name] for name in names]
 
     def finite(self, *names: str, **sizes: int) -> list[np.ndarray]:
@@ -119,7 +119,7 @@ class Shown:
         for name, array in zip(names, arrays, strict=True):
             if not np.isfinite(array).all():
                 path = self.folder / "arrays.npz"
-                raise AebayesError(f"{path}: array {name!r} is not finite", self.again)
+                raise AebayesError(f"{path}: array {name!r} is not finite", self.remedy)
         return arrays
 
     def metric(self, name: str, replica: int) -> float:
@@ -130,11 +130,11 @@ class Shown:
         """
         path = self.folder / "metrics.json"
         try:
-            value = read_json(path)["metrics"][name]["replicas"][replica]
+            value = read_json(path, self.remedy)["metrics"][name]["replicas"][replica]
         except (KeyError, IndexError, TypeError):
             value = None
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise AebayesError(f"{path} has no {name} of replica {replica}", self.again)
+            raise AebayesError(f"{path} has no {name} of replica {replica}", self.remedy)
         return float(value)
 
     def history(self, phases: Sequence[str]) -> pd.DataFrame:
@@ -144,23 +144,23 @@ class Shown:
             AebayesError: it is missing or broken, or lacks a column or its numbers.
         """
         path = self.folder / "history.csv"
-        again = f"train the experiment again: python -m aebayes train {self.name}"
+        train = f"train the experiment: python -m aebayes train {self.name}"
         try:
             # An empty field is no number, as a line cut short would have it.
             table = pd.read_csv(path, keep_default_na=False, na_values=["nan"])
         except FileNotFoundError as problem:
-            raise AebayesError(f"{path} is missing", "run the step that makes it") from problem
+            raise AebayesError(f"{path} is missing", train) from problem
         except OSError as problem:
             refuse_unreadable(path, problem)
         except ValueError as problem:  # pandas' errors are ValueErrors
-            raise AebayesError(f"{path} is not CSV: {problem}", again) from problem
+            raise AebayesError(f"{path} is not CSV: {problem}", train) from problem
         if table.empty:
-            raise AebayesError(f"{path} has no lines", again)
+            raise AebayesError(f"{path} has no lines", train)
         for column in ("step", "replica", *phases):
             if column not in table.columns:
-                raise AebayesError(f"{path} has no column {column}", again)
+                raise AebayesError(f"{path} has no column {column}", train)
             if table[column].dtype.kind not in "iuf":
-                raise AebayesError(f"{path}: column {column} holds what is not a number", again)
+                raise AebayesError(f"{path}: column {column} holds what is not a number", train)
         return table
 
 

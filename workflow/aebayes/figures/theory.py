@@ -55,7 +55,7 @@ def draw_theory(sources: Sources) -> Figure:
     if not known.any():
         raise AebayesError(
             f"{shown.folder / 'arrays.npz'}: no cell where T and both log ratios are finite",
-            shown.again,
+            shown.remedy,
         )
     values = {name: np.where(known, array, np.nan) for name, array in values.items()}
     figure = new_figure(4.45)

@@ -62,28 +62,6 @@ class Run:
     without: str | None = None
     data: str | None = None
 
-    @property
-    def method(self) -> str:
-        """As the study names it."""
-        return self.settings["method"]
-
-    @property
-    def start_from(self) -> str | None:
-        """The experiment that it goes on from, if it does."""
-        return self.settings.get("start_from")
-
-    @property
-    def decoder(self) -> tuple:
-        """What its p(x, z) is made of, and for which images."""
-        model = self.settings["model"]
-        parts = ("latent", "prior", "decoder", "likelihood", "likelihood_sd")
-        return self.settings["dataset"], self.binarisation, *map(model.get, parts)
-
-    @property
-    def binarisation(self) -> str:
-        """How its images are binarised."""
-        return self.settings["binarisation"]
-
     def measure(self, metric: str, absent: str) -> Measurement:
         """One metric.
 
@@ -143,7 +121,8 @@ class Run:
     @property
     def images(self) -> tuple:
         """All that the choice of its test images, and their binarisation, depends on."""
-        return self.data, self.binarisation, self.settings["training"]["seed"]
+        settings = self.settings
+        return self.data, settings["binarisation"], settings["training"]["seed"]
 
     def lacking(self, other: "Run", metric: str, absent: str) -> Measurement | None:
         """Why the two runs cannot be compared by a metric; None if they can."""

@@ -10,7 +10,7 @@ from aebayes.tables.published import Published, PublishedValues
 
 OPTIMUM = "optimum"
 START = "start_from"
-SAME_DECODER = "the VAE of the same decoder"
+SAME_DECODER = "VAE of the same decoder"
 UNITS = "units"
 
 
@@ -41,44 +41,51 @@ class Quantity:
     over: str | None = None
     decimals: tuple[int, int] | None = None
 
+    def reference(self, name: str, settings: Mapping[str, dict]) -> str | None:
+        """The experiment whose value is taken off another's; None if there is none.
+
+        Args:
+            name: the other.
+            settings: of all experiments of the table, by name.
+        """
+        own = settings[name]
+        suits = {
+            None: lambda _, each: False,
+            START: lambda other, _: other == own.get("start_from"),
+            SAME_DECODER: lambda _, each: each["method"] == "vae" and joint(each) == joint(own),
+        }.get(self.over, lambda _, each: each["method"] == self.over)
+        return next((other for other, each in settings.items() if suits(other, each)), None)
+
     def measure(self, run: Run, runs: list[Run]) -> Measurement:
         """This quantity of a run.
 
         Args:
             runs: all runs of the table, among them the one to compare with.
         """
-        measured = run.measure(self.metric, self.absent)
         if self.over is None:
-            return measured
-        if self.over == START:
-            return self.change(run, runs)
-        if self.over == SAME_DECODER:
-            return self.beyond(run, runs)
-        references = [other for other in runs if other.method == self.over]
-        name = self.over.upper()
-        if not references:
-            return Measurement.missing(f"the table has no {name} to compare with")
-        if references[0] == run:
-            return Measurement.missing(f"{name} is what the others are compared with")
-        return difference(measured, references[0].measure(self.metric, self.absent))
-
-    def change(self, run: Run, runs: list[Run]) -> Measurement:
-        """What going on from another run changed."""
-        if run.start_from is None:
+            return run.measure(self.metric, self.absent)
+        start = run.settings.get("start_from")
+        if self.over == START and start is None:
             return Measurement.missing("it goes on from no other run")
-        before = [other for other in runs if other.name == run.start_from]
-        if not before:
-            return Measurement.missing(f"the table has no {run.start_from} to compare with")
-        return run.change(before[0], self.metric, self.absent)
+        name = self.reference(run.name, {each.name: each.settings for each in runs})
+        of = {START: start, SAME_DECODER: SAME_DECODER}.get(self.over, self.over.upper())
+        if name is None:
+            return Measurement.missing(f"the table has no {of} to compare with")
+        if name == run.name:
+            return Measurement.missing(f"{of} is what the others are compared with")
+        other = next(each for each in runs if each.name == name)
+        if self.over == START:
+            return run.change(other, self.metric, self.absent)
+        if self.over == SAME_DECODER:
+            return run.beyond(other, self.metric, self.absent)
+        return difference(*(each.measure(self.metric, self.absent) for each in (run, other)))
 
-    def beyond(self, run: Run, runs: list[Run]) -> Measurement:
-        """How far a run is above the VAE of the same decoder."""
-        same = [each for each in runs if each.method == "vae" and each.decoder == run.decoder]
-        if not same:
-            return Measurement.missing(f"the table has not {SAME_DECODER}")
-        if same[0] == run:
-            return Measurement.missing("it is the VAE that others of its decoder are compared with")
-        return run.beyond(same[0], self.metric, self.absent)
+
+def joint(settings: dict) -> tuple:
+    """What an experiment's p(x, z) is made of, and of which images."""
+    model = settings["model"]
+    parts = ("latent", "prior", "decoder", "likelihood", "likelihood_sd")
+    return settings["dataset"], settings["binarisation"], *map(model.get, parts)
 
 
 @dataclass(frozen=True)
