@@ -222,7 +222,7 @@ def test_a_run_is_above_the_vae_of_its_decoder_image_by_image(one_decoder: OneDe
     assert cell["unit"] == "nats/image"
     assert "| +2.00 (s.e. 0.58) |" in one_decoder.printed()  # 1/√3, where either's own is 11
     vae = one_decoder.above("VAE, z = 8")["status"]
-    assert vae == "not run: VAE of the same decoder is what the others are compared with"
+    assert vae == "not run: this VAE is what the others are compared with"
 
 
 def test_above_the_vae_goes_replica_by_replica(one_decoder: OneDecoder) -> None:

@@ -72,6 +72,7 @@ class Quantity:
         if name is None:
             return Measurement.missing(f"the table has no {of} to compare with")
         if name == run.name:
+            of = "this VAE" if self.over == SAME_DECODER else of
             return Measurement.missing(f"{of} is what the others are compared with")
         other = next(each for each in runs if each.name == name)
         if self.over == START:
