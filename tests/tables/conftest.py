@@ -11,7 +11,7 @@ from aebayes.files import write_json
 EXACT = {"kind": "exact", "grid": 100, "codes": 100}
 SAMPLED = {"kind": "sampled", "importance_samples": 5000}
 GREY = {"binarisation": "none", "model": {"likelihood": "bernoulli"}}
-PLAIN = {"model": {"latent": 8, "decoder": {"hidden": [30]}}, "training": {"seed": 1}}
+PLAIN = {"model": {"latent": 8, "decoder": {"hidden": [30]}}}
 WINDOWS = {**SAMPLED, "parzen_samples": 10_000}
 LABELLED = {"100 labels, AAE": "aae-100-labels-mnist"}
 CLUSTERS = {"AAE, 16 clusters": "aae-16-clusters-mnist"}
@@ -24,7 +24,8 @@ PRUNED = {**SAMPLED, "pruned_images": 1000}
 
 def experiment(method: str, dataset: str = "four_points", evaluation: dict = EXACT) -> dict:
     """What a table asks of an experiment."""
-    return {"method": method, "dataset": dataset, "evaluation": evaluation}
+    training = {"seed": 1, "precision": "bfloat16"}
+    return {"method": method, "dataset": dataset, "evaluation": evaluation, "training": training}
 
 
 @pytest.fixture

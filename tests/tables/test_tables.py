@@ -361,6 +361,21 @@ def test_metrics_of_another_checkpoint_are_refused(
 
 
 @pytest.mark.usefixtures("four_points")
+def test_the_caption_tells_the_precision_of_training(
+    study: Study, evaluate: Callable[..., Path], tmp_path: Path
+) -> None:
+    def caption() -> str:
+        cells_of("avb-table-1", study, tmp_path)
+        return (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
+
+    assert "trained" not in caption()  # nothing tells of it
+    for name, told in (("vae", {"precision": "float32"}), ("avb", {}), ("aae", {})):
+        path = evaluate(name, {"elbo": GOOD}, checkpoint_sha256="abc")
+        write_json(path.with_name("training.json"), {"checkpoint_sha256": "abc", **told})
+    assert "over 2 replicas, trained in bfloat16, but in float32: VAE." in caption()
+
+
+@pytest.mark.usefixtures("four_points")
 def test_a_folder_in_the_place_of_metrics_is_named(study: Study, tmp_path: Path) -> None:
     path = tmp_path / "runs" / "vae" / "metrics.json"
     path.unlink()

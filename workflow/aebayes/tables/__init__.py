@@ -13,7 +13,7 @@ from aebayes.tables import aae, aae_classes, avb, iwae
 from aebayes.tables.likelihoods import IMAGES
 from aebayes.tables.published import load_published
 from aebayes.tables.render import Layout, to_csv, to_markdown, to_tex
-from aebayes.tables.table import Table
+from aebayes.tables.table import Table, runs_of
 
 TABLES: dict[str, Table] = {
     "aae-dimensionality": aae_classes.DIMENSIONALITY,
@@ -68,8 +68,9 @@ def make_table(name: str, study: Study, runs: Path, out: Path) -> None:
     """
     table = table_of(name, study)
     values = load_published()
-    cells = table.cells(name, study, runs, values)
-    layout = Layout(name, table, study, cells)
+    read = runs_of(name, study, runs)
+    cells = table.cells(read, values)
+    layout = Layout(name, table, study, cells, read)
     write_text(out / f"{name}.csv", to_csv(name, cells))
     write_text(out / f"{name}.md", to_markdown(layout, values))
     write_text(out / f"{name}.tex", to_tex(layout, values))

@@ -53,6 +53,7 @@ class Run:
         settings: the experiment's, as the study has them.
         without: the dataset, if the study does without it.
         data: the hash of the dataset that it was evaluated on.
+        precision: of the matrix products in its training; None if nothing tells of a training.
     """
 
     path: Path
@@ -61,6 +62,7 @@ class Run:
     metrics: dict | None
     without: str | None = None
     data: str | None = None
+    precision: str | None = None
 
     def measure(self, metric: str, absent: str) -> Measurement:
         """One metric.
@@ -175,7 +177,10 @@ def read_run(study: Study, name: str, runs: Path) -> Run:
         problem = problem_of(entry)
         if problem:
             raise AebayesError(f"{path}: metric {metric}: {problem}", again)
-    return Run(path, name, experiment, metrics, data=content.get("dataset_sha256"))
+    # What was trained before records told of it had the precision that it asked for.
+    asked = experiment["training"]["precision"]
+    precision = None if training is None else training.get("precision", asked)
+    return Run(path, name, experiment, metrics, None, content.get("dataset_sha256"), precision)
 
 
 def problem_of(entry: object) -> str | None:

@@ -2,10 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aebayes.config import Study
 from aebayes.labels import common_parts
+from aebayes.tables.measurements import Run
 from aebayes.tables.published import PublishedValues
 from aebayes.tables.table import UNITS, Cell, Quantity, Table
 
@@ -110,14 +111,23 @@ class Layout:
 
     Args:
         labels: of the experiments, in order.
+        runs: ours, by label.
         notes: why a cell of ours is empty, then why a published value is not taken off ours; cells
             show their numbers.
     """
 
-    def __init__(self, name: str, table: Table, study: Study, cells: Sequence[Cell]):
+    def __init__(
+        self,
+        name: str,
+        table: Table,
+        study: Study,
+        cells: Sequence[Cell],
+        runs: Mapping[str, Run],
+    ):
         self.name = name
         self.table = table
         self.study = study
+        self.runs = runs
         self.labels = list(dict.fromkeys(cell.row for cell in cells))
         self.cells = {(cell.row, cell.quantity.name): cell for cell in cells}
         self.beside = [cell.published for cell in cells if cell.published]
@@ -190,7 +200,7 @@ class Layout:
             counted = " or ".join(map(str, replicas))
             spread = "mean ± sd over" if replicas[-1] > 1 else "of"
             plural = "s" if replicas[-1] > 1 else ""
-            sentences.append(f"Ours: {spread} {counted} replica{plural}.")
+            sentences.append(f"Ours: {spread} {counted} replica{plural}{self.trained()}.")
         if any(cell.ours.standard_error is not None for cell in self.cells.values()):
             sentences.append("s.e.: standard error over test images, of a single replica.")
         if self.beside:
@@ -199,6 +209,22 @@ class Layout:
         if any(published.approximate for published in self.beside):
             sentences.append("≈ as printed there.")
         return sentences
+
+    def trained(self) -> str:
+        """In which precision most of ours were trained, and which in another."""
+        labels: dict[str, list[str]] = {}
+        for label, run in self.runs.items():
+            if run.precision:
+                labels.setdefault(run.precision, []).append(label)
+        if not labels:
+            return ""
+        usual = max(labels, key=lambda precision: len(labels[precision]))
+        others = (
+            f", but in {precision}: {'; '.join(of)}"
+            for precision, of in labels.items()
+            if precision != usual
+        )
+        return f", trained in {usual}{''.join(others)}"
 
     def definitions(self) -> list[tuple[Quantity, str]]:
         """What each quantity is."""

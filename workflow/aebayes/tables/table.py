@@ -141,28 +141,27 @@ class Table:
     quoted: tuple["Quoted", ...] = ()
     long: bool = False
 
-    def cells(self, name: str, study: Study, runs: Path, values: PublishedValues) -> list[Cell]:
+    def cells(self, runs: Mapping[str, Run], values: PublishedValues) -> list[Cell]:
         """Every cell, row by row.
 
-        Raises:
-            AebayesError: a run's metrics are broken or another run's.
+        Args:
+            runs: by the row's label, as `runs_of` reads them.
         """
-        labelled = study.content["tables"][name]["experiments"]
-        read = [read_run(study, experiment, runs) for experiment in labelled.values()]
+        read = list(runs.values())
         cells = []
-        for (label, experiment), run in zip(labelled.items(), read, strict=True):
+        for label, run in runs.items():
             for quantity in self.quantities:
-                published = self.find(values, label, quantity, study.experiment(experiment))
+                published = self.find(values, label, quantity, run.settings)
                 cells.append(Cell(label, quantity, quantity.measure(run, read), published))
         if self.optimum:
-            data = study.experiment(next(iter(labelled.values())))
+            data = read[0].settings
             for quantity in self.quantities:
                 ours = Measurement.missing(self.optimum[quantity.name])
                 published = self.find(values, OPTIMUM, quantity, data)
                 cells.append(Cell(OPTIMUM, quantity, ours, published))
         if any(cell.published for cell in cells):
             # Where a dataset is not here, the quoted row says better why.
-            absent = {label for label, run in zip(labelled, read, strict=True) if run.without}
+            absent = {label for label, run in runs.items() if run.without}
             absent &= {row.label for row in self.quoted}
             cells = [cell for cell in cells if cell.row not in absent]
             done = {cell.row for cell in cells}
@@ -181,3 +180,16 @@ class Table:
         about = experiment["dataset"], experiment["binarisation"]
         found = (values.find(paper, row, quantity.name, *about) for paper in self.papers)
         return next((published for published in found if published), None)
+
+
+def runs_of(name: str, study: Study, runs: Path) -> dict[str, Run]:
+    """A table's runs by the labels of its rows.
+
+    Args:
+        runs: the folder of all runs.
+
+    Raises:
+        AebayesError: a run's metrics are broken or another run's.
+    """
+    labelled = study.content["tables"][name]["experiments"]
+    return {label: read_run(study, experiment, runs) for label, experiment in labelled.items()}
