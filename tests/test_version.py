@@ -1,5 +1,6 @@
 """Versioning by DVC, in a small copy of the project: two experiments, one dataset."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -181,6 +182,20 @@ def test_retrained_checkpoint_is_versioned_anew(tree, dvc):
     write(tree / CHECKPOINT, b"trained differently")
     version(tree)
     assert json.loads(dvc(tree, "status", "--json")) == {}
+
+
+def test_an_error_rate_is_no_failure_to_dvc(tree, dvc, capsys):
+    path = tree / "results/pocket/runs/vae-digits/metrics.json"
+    content = json.loads(path.read_text())
+    content["metrics"]["error"] = content["metrics"]["log-likelihood"] | {"mean": 2.5}
+    path.write_text(json.dumps(content))
+    version(tree)
+    capsys.readouterr()
+    with contextlib.chdir(tree):
+        assert main(["metrics", "show"]) == 0
+    shown = capsys.readouterr()
+    assert "error_rate" in shown.out
+    assert "failed to load" not in shown.out + shown.err
 
 
 def test_experiment_taken_out_of_the_study_leaves_the_metrics(tree, dvc):

@@ -88,6 +88,9 @@ def test_missing_run_says_so_in_all_its_cells_and_leaves_the_others(
         else:
             assert cell == before[row, column]
     assert "] vae has not been run" in (tmp_path / "tables" / "avb-table-1.md").read_text()
+    write_json(missing.with_name("training.json"), {})
+    cell = cells_of("avb-table-1", study, tmp_path)["VAE", "ELBO"]
+    assert cell["status"] == "not run: vae has not been evaluated"
 
 
 @pytest.mark.usefixtures("four_points")

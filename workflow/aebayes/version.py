@@ -26,6 +26,8 @@ PLOT_TEMPLATE = "replicas"  # .dvc/plots/replicas.json: mean over replicas, smal
 # Where training ended, and what an experiment that starts from there needs besides.
 CHECKPOINTS = ("checkpoint.safetensors", "optimiser.safetensors")
 LARGE = 2_000_000  # bytes: arrays of so many go to DVC, and not with reference results to git
+# DVC takes this key, wherever it stands, for its own word that a file could not be read.
+DVC_NAMES = {"error": "error_rate"}
 # By which the best checkpoint of a method on a dataset is chosen: the first that any of its
 # experiments has, and whether less of it is better.
 CRITERIA = {"error": True, "log_likelihood": False, "nll": True, "parzen": False}
@@ -77,7 +79,8 @@ def summarise_metrics(study: Path, experiments: list[str]) -> None:
     for name in experiments:
         path = study / "runs" / name / "metrics.json"
         try:
-            means = {key: metric["mean"] for key, metric in read_json(path)["metrics"].items()}
+            metrics = read_json(path)["metrics"].items()
+            means = {DVC_NAMES.get(key, key): metric["mean"] for key, metric in metrics}
         except (KeyError, TypeError, AttributeError) as problem:
             raise AebayesError(
                 f"{path} holds no metrics with means", f"delete it and evaluate {name} again"

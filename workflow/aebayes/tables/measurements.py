@@ -73,7 +73,8 @@ class Run:
         if self.without:
             return Measurement.missing(f"the dataset {self.without} is not here")
         if self.metrics is None:
-            return Measurement.missing(f"{self.name} has not been run")
+            done = "evaluated" if self.path.with_name("training.json").is_file() else "run"
+            return Measurement.missing(f"{self.name} has not been {done}")
         if metric not in self.metrics:
             return Measurement.missing(absent)
         entry = self.metrics[metric]
