@@ -184,7 +184,7 @@ def test_retrained_checkpoint_is_versioned_anew(tree, dvc):
     assert json.loads(dvc(tree, "status", "--json")) == {}
 
 
-def test_an_error_rate_is_no_failure_to_dvc(tree, dvc, capsys):
+def test_an_error_rate_is_no_failure_to_dvc(tree, capsys):
     path = tree / "results/pocket/runs/vae-digits/metrics.json"
     content = json.loads(path.read_text())
     content["metrics"]["error"] = content["metrics"]["log-likelihood"] | {"mean": 2.5}
