@@ -134,7 +134,12 @@ EXPERIMENTS |= {
     "categorical_aae": {
         "method": "categorical_aae",
         "model": MODEL | {"encoder": {"kind": "class_and_style", "batch_norm": True, **CLASSES}},
-        "objective": {"generator_loss": "non_saturating", "labelled": 30, "input_noise": 0.1},
+        "objective": {
+            "generator_loss": "non_saturating",
+            "labelled": 30,
+            "distortion": {"rotation": 10, "shift": 0.5},
+            "input_noise": 0.1,
+        },
         "adversary": LAYERS,
         "training": TRAINING
         | {

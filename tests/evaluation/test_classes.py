@@ -73,7 +73,7 @@ def test_partitions_are_compared_whatever_the_clusters_are_called():
 def test_members_are_the_first_images_of_each_cluster_and_blanks():
     experiment = tiny.experiment("categorical_aae", "digits")
     experiment["model"]["decoder"] = tiny.LAYERS | {"heads_apart": 3.0}
-    method = make_method(experiment, torch.full((64,), 0.5), [0, 1], CPU).eval()
+    method = make_method(experiment, torch.full((1, 8, 8), 0.5), [0, 1], CPU).eval()
     clusters = torch.zeros(2, 40, dtype=torch.int64)
     clusters[0, [3, 8]] = 2
     x = torch.rand(40, 64, generator=torch.Generator().manual_seed(0))

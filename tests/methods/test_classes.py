@@ -22,7 +22,7 @@ def method_of(name: str, **changes: dict) -> nn.Module:
     experiment = tiny.experiment(name, "digits")
     for key, change in changes.items():
         experiment[key] |= change
-    return make_method(experiment, torch.full((16,), 0.5), [0, 1], CPU)
+    return make_method(experiment, torch.full((1, 4, 4), 0.5), [0, 1], CPU)
 
 
 def batch(images: int = 6) -> Batch:
@@ -95,6 +95,19 @@ def test_the_encoder_sees_noise_and_the_reconstruction_is_of_the_clean_image():
     assert torch.equal(seen["target"], given.x)
     noise = seen["encoder"] - given.x
     assert abs(noise.std() - 0.7) < 4 * 0.7 / (2 * noise.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("name", ["categorical_aae", "classifier"])
+def test_labelled_images_are_distorted_before_their_noise_and_not_those_reconstructed(name):
+    method = method_of(name, objective={"input_noise": 1e-3, "distortion": {"shift": 2.0}})
+    method.distortion.forward = lambda x, streams: x.flip(-1)
+    given = batch()
+    known, labels = method.draw_labelled(given, Streams(1, [0, 1], "test"))
+    torch.testing.assert_close(known, given.labelled.x.flip(-1), atol=0.01, rtol=0)
+    assert torch.equal(labels, given.labelled.labels)
+    if name == "categorical_aae":
+        seen = method.draw_for_reconstruction(given, Streams(1, [0, 1], "test"))[0]
+        torch.testing.assert_close(seen, given.x.flip(-1), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize(("progress", "expected"), [(0.0, 0.8), (0.75, 0.2), (1.0, 0.0)])

@@ -97,7 +97,7 @@ def test_phases_run_in_their_spans_and_are_nan_in_the_history_elsewhere(tmp_path
 @pytest.mark.parametrize("name", ["vae", "iwae", "avb", "avb_restricted", "aae"])
 def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_gradient(name):
     experiment = tiny.experiment(name)
-    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    method = make_method(experiment, torch.zeros(1, 2, 2), REPLICAS, CPU)
     training = trainer(method, experiment)
     for number, phase in enumerate(training.phases):
         method.zero_grad(set_to_none=True)
@@ -112,7 +112,7 @@ def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_g
 @pytest.mark.parametrize("name", tiny.EXPERIMENTS)
 def test_losses_and_gradients_of_a_phase_compile_as_one_graph(name):
     experiment = tiny.experiment(name)
-    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    method = make_method(experiment, torch.zeros(1, 2, 2), REPLICAS, CPU)
     labelled = torch.arange(20).expand(len(REPLICAS), -1)
     training = trainer(method, experiment, labelled)
     at_once = [training.together] if training.together else training.phases
@@ -127,7 +127,7 @@ def test_losses_and_gradients_of_a_phase_compile_as_one_graph(name):
 @pytest.mark.parametrize("name", ["avb_together", "avb_restricted"])
 def test_phases_together_have_the_losses_and_gradients_of_each_alone(name):
     experiment = tiny.experiment(name, simultaneous=True)
-    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    method = make_method(experiment, torch.zeros(1, 2, 2), REPLICAS, CPU)
     training = trainer(method, experiment)
     training.step = 10  # in the warm-up
     batch = training.next_batch()
@@ -151,7 +151,7 @@ def test_phases_together_step_from_the_same_parameters_with_their_own_rates():
     rates = {"bound": 0.1, "adversary": 0.3}
     phases = {name: descent | {"learning_rate": rate} for name, rate in rates.items()}
     experiment = tiny.experiment("avb_together", phases=phases)
-    method = make_method(experiment, torch.zeros(4), REPLICAS, CPU)
+    method = make_method(experiment, torch.zeros(1, 2, 2), REPLICAS, CPU)
     training = trainer(method, experiment)
     state, position = training.streams.state(), training.batches.order.position
     batch = training.next_batch()

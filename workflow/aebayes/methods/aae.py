@@ -49,7 +49,7 @@ class AAE(Method):
             replicas, self.model.latent, experiment["adversary"], self.told_classes
         )
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
-        self.input_noise = experiment["objective"].get("input_noise", 0.0)
+        self.corrupt(experiment["objective"], shape)
         self.instance_noise = experiment["objective"].get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:

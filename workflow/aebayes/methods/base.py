@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from aebayes.methods.distortion import Distortion
+from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
 
@@ -81,8 +83,8 @@ class Method(nn.Module):
     `estimates_log_ratio` says that `log_ratio(x, z)` estimates log q(z|x) − log p(z), and
     `takes_labelled` that its phases want minibatches of labelled images beside the others. In the
     share `warm_up` of the training the weight of log q(z|x) − log p(z) grows from 0 to 1;
-    `input_noise` is the deviation of the noise on what the encoder sees in training, and
-    `instance_noise`, at its start, of that on what a discriminator sees.
+    `distortion` and noise of deviation `input_noise` come between images and the encoder in
+    training; `instance_noise` is, at its start, the deviation of that on what a discriminator sees.
     """
 
     model: nn.Module
@@ -91,6 +93,16 @@ class Method(nn.Module):
     warm_up = 0.0
     input_noise = 0.0
     instance_noise = 0.0
+
+    def __init__(self):
+        super().__init__()
+        self.distortion: Distortion | None = None
+
+    def corrupt(self, objective: dict, shape: Shape) -> None:
+        """Let the encoder see in training what an experiment's objective makes of images."""
+        self.input_noise = objective.get("input_noise", 0.0)
+        if "distortion" in objective:
+            self.distortion = Distortion(shape, **objective["distortion"])
 
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""
@@ -109,10 +121,11 @@ class Method(nn.Module):
         return self.draw_seen(batch, streams), *self.draw_noise(batch, streams)
 
     def draw_seen(self, batch: Batch, streams: Streams) -> Tensor:
-        """The images as the encoder sees them in training, (R, B, X): with noise, if any is set."""
+        """The images as the encoder sees them in training, (R, B, X): distorted, with noise."""
+        x = batch.x if self.distortion is None else self.distortion(batch.x, streams)
         if not self.input_noise:
-            return batch.x
-        return batch.x + self.input_noise * streams.normal(*batch.x.shape[1:])
+            return x
+        return x + self.input_noise * streams.normal(*x.shape[1:])
 
     def draw_noise(self, batch: Batch, streams: Streams) -> tuple[Tensor]:
         """The encoder's noise, for one code an image."""

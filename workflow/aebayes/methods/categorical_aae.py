@@ -35,7 +35,7 @@ class CategoricalAAE(ClassMethod):
         self.adversary_z = CodeAdversary(replicas, prior.style.latent, adversary)
         self.generator = GENERATOR_LOSSES[objective["generator_loss"]]
         self.takes_labelled = "labelled" in objective
-        self.input_noise = objective.get("input_noise", 0.0)
+        self.corrupt(objective, shape)
         self.instance_noise = objective.get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:

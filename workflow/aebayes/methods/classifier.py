@@ -25,7 +25,7 @@ class SupervisedClassifier(ClassMethod):
     def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
         self.model = SupervisedModel(experiment["model"], shape, replicas)
-        self.input_noise = experiment["objective"].get("input_noise", 0.0)
+        self.corrupt(experiment["objective"], shape)
 
     def phases(self) -> list[Phase]:
         return [Phase("classification", self.classification_loss, [self.model], self.draw_labelled)]

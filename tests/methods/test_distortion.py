@@ -1,0 +1,77 @@
+"""Distorted images against what can be said of them without sampling."""
+
+import math
+
+import pytest
+import torch
+
+from aebayes.methods.distortion import Distortion
+from aebayes.streams import Streams
+
+
+def pictures(*shape: int) -> torch.Tensor:
+    return torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def distorted(x: torch.Tensor, *by: float) -> torch.Tensor:
+    """Every image (R, B, C, H, W) by the same rotation, shear, zooms and shifts."""
+    by = torch.tensor(by, dtype=torch.float32).expand(*x.shape[:2], 6)
+    return Distortion(x.shape[2:]).distort(x.flatten(2), by).view_as(x)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 5), (3, 4, 7)])
+def test_by_nothing_an_image_stays_as_it_is(shape):
+    x = pictures(*shape)
+    torch.testing.assert_close(distorted(x, 0, 0, 0, 0, 0, 0), x, atol=1e-5, rtol=0)
+
+
+def test_a_quarter_turn_is_clockwise():
+    x = pictures(2, 6, 6)
+    turned = distorted(x, math.pi / 2, 0, 0, 0, 0, 0)
+    torch.testing.assert_close(turned, torch.rot90(x, -1, (-2, -1)), atol=1e-5, rtol=0)
+
+
+def test_a_half_turn_of_an_image_that_is_no_square_swaps_both_axes():
+    x = pictures(1, 4, 9)
+    turned = distorted(x, math.pi, 0, 0, 0, 0, 0)
+    torch.testing.assert_close(turned, x.flip(-1, -2), atol=1e-5, rtol=0)
+
+
+def test_a_shift_goes_right_and_down_and_leaves_black_behind():
+    x = pictures(1, 6, 8)
+    shifted = distorted(x, 0, 0, 0, 0, 2, 1)
+    expected = torch.zeros_like(x)
+    expected[..., 1:, 2:] = x[..., :-1, :-2]
+    torch.testing.assert_close(shifted, expected, atol=1e-5, rtol=0)
+
+
+def test_a_map_of_all_at_once_puts_points_where_its_matrices_do():
+    """A bright spot is turned, sheared, zoomed, then shifted: its middle follows the product."""
+    side, angle, shear, across, along, right, down = 65, 0.4, 0.3, 0.2, -0.1, 3.0, -4.0
+    at = torch.tensor([9.0, -7.0], dtype=torch.float64)  # right and down from the middle
+    place = torch.arange(side) - side // 2
+    spot = torch.exp(-((place[:, None] - at[1]) ** 2 + (place - at[0]) ** 2) / 8).float()
+    image = distorted(spot.view(1, 1, 1, side, side), angle, shear, across, along, right, down)
+    image = image[0, 0, 0].double()
+    middle = torch.stack([(image.sum(0) * place).sum(), (image.sum(1) * place).sum()]) / image.sum()
+    turn = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
+    turn, slant = torch.tensor([turn, [[1, shear], [0, 1]]], dtype=torch.float64)
+    zoom = torch.tensor([[1 + across, 0], [0, 1 + along]], dtype=torch.float64)
+    expected = zoom @ slant @ turn @ at + torch.tensor([right, down], dtype=torch.float64)
+    torch.testing.assert_close(middle, expected, atol=0.02, rtol=0)
+
+
+def test_draws_fill_their_ranges_and_a_replica_has_its_own_whatever_its_neighbours():
+    distortion = Distortion((1, 8, 8), rotation=10, shear=0.3, zoom=0.2, shift=2)
+    seen = []
+    distortion.distort = lambda x, by: seen.append(by) or x
+    x = torch.zeros(2, 4000, 64)
+    distortion(x, Streams(1, [0, 1], "test"))
+    distortion(x[:1], Streams(1, [1], "test"))
+    both, second = seen
+    assert torch.equal(both[1:], second) and not torch.equal(both[0], both[1])
+    most = torch.tensor([math.radians(10), 0.3, 0.2, 0.2, 2, 2])
+    assert (both.abs() <= most).all()
+    # U[-1, 1) has a deviation of 3^-1/2, the mean of its squares one of (4 / 45)^1/2.
+    assert ((both / most).mean((0, 1)).abs() < 4 / math.sqrt(3 * 8000)).all()
+    assert (((both / most) ** 2).mean((0, 1)) - 1 / 3).abs().max() < 4 * math.sqrt(4 / 45 / 8000)
