@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aebayes.audit.again import different_cell, different_metric, different_pixels
+from aebayes.audit.again import (
+    different_cell,
+    different_metric,
+    different_pixels,
+    different_words,
+)
 from aebayes.files import write_json
 
 HEAD = "table,row,column,mean\n"
@@ -25,6 +30,32 @@ def test_tables_are_compared_cell_by_cell(tmp_path, again, said):
     (tmp_path / "here").write_text(f"{HEAD}t,VAE,ELBO,-1.5\n")
     (tmp_path / "again").write_text(HEAD + again)
     assert different_cell(tmp_path / "here", tmp_path / "again") == said
+
+
+@pytest.mark.parametrize(
+    ("again", "differs"),
+    [
+        ("| VAE [2] | 9.95 ± 0.10 |", False),
+        ("| VAE [2] | 9.96 ± 0.10 |", False),
+        ("| VAE [2] | 9.97 ± 0.10 |", True),
+        ("| VAE [2] | 9.9 ± 0.10 |", True),
+        ("| VAE [3] | 9.95 ± 0.10 |", True),
+        ("| AVB [2] | 9.95 ± 0.10 |", True),
+        ("| VAE [2] | 9.95 |", True),
+    ],
+)
+def test_a_printed_table_may_differ_by_how_numbers_were_rounded(tmp_path, again, differs):
+    before = "**t**\n| VAE [2] | 9.95 ± 0.10 |\n"
+    (tmp_path / "here").write_text(before, encoding="utf-8")
+    (tmp_path / "again").write_text(f"**t**\n{again}\n", encoding="utf-8")
+    found = different_words(tmp_path / "here", tmp_path / "again")
+    if differs:
+        assert found == f"line 2 is '| VAE [2] | 9.95 ± 0.10 |' here and '{again}' made again"
+    else:
+        assert found is None
+    (tmp_path / "again").write_text(before + "more", encoding="utf-8")
+    longer = different_words(tmp_path / "here", tmp_path / "again")
+    assert longer == "it has another number of lines"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import csv
 import importlib
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -30,8 +31,10 @@ CELL = 1e-9  # of a number in a table, relative
 LEVELS = 1.0  # of 255, on average over a figure's pixels
 SPREADS = 0.1  # of a metric's own spread: standard error, or sd over replicas
 RELATIVE = 1e-3  # of a metric that has no spread
+FRACTION = re.compile(r"\d+\.\d+")  # as a table prints them
 TOLERANCES = (
-    f"a table's numbers within {CELL:g} of themselves, a figure's pixels within {LEVELS:g} of 255 "
+    f"a table's numbers within {CELL:g} of themselves, as printed within a unit of their last "
+    f"place, a figure's pixels within {LEVELS:g} of 255 "
     f"levels on average, a metric within {SPREADS:g} of its standard error or of its spread over "
     f"replicas, or within {RELATIVE:g} of itself where it has neither"
 )
@@ -69,9 +72,12 @@ def table_again(audit: Audit, name: str, out: Path) -> None:
         return
     with noting(audit, made):
         make_table(name, audit.study, audit.place.study / "runs", out / "tables")
-        difference = different_cell(audit.place.path(made[0]), out / made[0])
-        for key in made:
-            compare(audit, key, out / key, difference, "metrics")
+        numbers, *texts = made
+        difference = different_cell(audit.place.path(numbers), out / numbers)
+        compare(audit, numbers, out / numbers, difference, "metrics")
+        for key in texts:
+            words = difference or different_words(audit.place.path(key), out / key)
+            compare(audit, key, out / key, words, "metrics")
 
 
 def figures_again(audit: Audit, out: Path) -> None:
@@ -181,6 +187,24 @@ def different_cell(here: Path, again: Path) -> str | None:
                     cell = f"{after.get('row')}, {after.get('column')}: {key}"
                     return f"{cell} is {before.get(key)!r} here and {after.get(key)!r} made again"
     return None
+
+
+def different_words(here: Path, again: Path) -> str | None:
+    """Where two texts first differ by more than how a number was rounded."""
+    lines = (path.read_text(encoding="utf-8").splitlines() for path in (here, again))
+    for number, (old, new) in enumerate(itertools.zip_longest(*lines), start=1):
+        if old is None or new is None:
+            return "it has another number of lines"
+        words = FRACTION.sub("", old) == FRACTION.sub("", new)
+        if not words or not all(map(rounded_alike, FRACTION.findall(old), FRACTION.findall(new))):
+            return f"line {number} is {old!r} here and {new!r} made again"
+    return None
+
+
+def rounded_alike(first: str, second: str) -> bool:
+    """Whether two decimal fractions are the same, or neighbours of as many places."""
+    places = [len(each.partition(".")[2]) for each in (first, second)]
+    return places[0] == places[1] and abs(float(first) - float(second)) < 1.5 * 10 ** -places[0]
 
 
 def alike(first: str | None, second: str | None) -> bool:
