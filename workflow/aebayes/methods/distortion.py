@@ -7,7 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import affine_grid, grid_sample
+from torch.nn.functional import grid_sample
 
 from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
@@ -35,9 +35,16 @@ class Distortion(nn.Module):
         super().__init__()
         self.shape = shape
         _, height, width = shape
-        most = torch.tensor([math.radians(rotation), shear, zoom, zoom, shift, shift])
-        self.register_buffer("most", most, persistent=False)
-        self.register_buffer("halves", torch.tensor([width / 2, height / 2]), persistent=False)
+        # Along x and y: pixels from an image's middle, and half its sides.
+        places = [torch.arange(side) - (side - 1) / 2 for side in (width, height)]
+        buffers = {
+            "most": torch.tensor([math.radians(rotation), shear, zoom, zoom, shift, shift]),
+            "x": places[0],
+            "y": places[1],
+            "halves": torch.tensor([width / 2, height / 2]),
+        }
+        for name, values in buffers.items():
+            self.register_buffer(name, values, persistent=False)
 
     def forward(self, x: Tensor, streams: Streams) -> Tensor:
         """Distort every image anew: (R, B, X) -> (R, B, X)."""
@@ -49,16 +56,14 @@ class Distortion(nn.Module):
         A pixel is read, with bilinear weights, from where the inverse of the map puts it.
         """
         images = x.reshape(-1, *self.shape)
-        angle, shear, across, along, *shift = by.flatten(0, 1).unbind(-1)
+        angle, shear, wider, higher, right, down = by.flatten(0, 1).unbind(-1)
         cos, sin = angle.cos(), angle.sin()
-        # Pixels about the middle, x then y: the inverses of the zoom, of the shear, of the turn.
-        columns = [
-            torch.stack([cos, -sin], -1) / (1 + across)[:, None],
-            torch.stack([sin - cos * shear, cos + sin * shear], -1) / (1 + along)[:, None],
-        ]
-        inverse = torch.stack(columns, -1)  # (R B, 2, 2)
-        origin = -inverse @ torch.stack(shift, -1)[..., None]
-        # Coordinates of affine_grid run from -1 to 1 over either side.
-        theta = torch.cat([inverse * self.halves, origin], -1) / self.halves[:, None]
-        grid = affine_grid(theta, list(images.shape), align_corners=False)
+        # How far a step along x, and one along y, leads: the zoom's, shear's and turn's inverse.
+        along_x = torch.stack([cos, -sin], -1) / (1 + wider)[:, None]  # (R B, 2)
+        along_y = torch.stack([sin - cos * shear, cos + sin * shear], -1) / (1 + higher)[:, None]
+        # grid_sample's coordinates run from -1 to 1 over either side.
+        along_x, along_y = along_x / self.halves, along_y / self.halves
+        row = (self.x - right[:, None])[..., None] * along_x[:, None]  # (R B, W, 2)
+        column = (self.y - down[:, None])[..., None] * along_y[:, None]  # (R B, H, 2)
+        grid = row[:, None] + column[:, :, None]
         return grid_sample(images, grid, align_corners=False).view_as(x)
