@@ -856,6 +856,17 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             "model.encoder.convolutions: this encoder is a perceptron",
         ),
         ("m2", {"objective.alpha": None}, "objective.alpha: missing"),
+        ("m2", {"objective.distortion": {"shift": 1}}, "objective.distortion: unknown"),
+        ("vae", {"objective.distortion": {"shift": 1}}, "objective.distortion: unknown"),
+        ("classifier", {"objective.distortion": {}}, "objective.distortion: "),
+        ("classifier", {"objective.distortion": {"slant": 1}}, "objective.distortion.slant: unkn"),
+        ("aae", {"objective.distortion": {"zoom": 1}}, "objective.distortion.zoom: "),
+        ("aae", {"objective.distortion": {"rotation": 0}}, "objective.distortion.rotation: "),
+        (
+            "categorical_aae",
+            {"binarisation": "none", "objective.distortion": {"shift": 8}},
+            "objective.distortion.shift: 8 pixels move images of digits, 8 pixels a side, out of",
+        ),
         ("m2", {"adversary": tiny.LAYERS}, "adversary: M2 has none"),
         ("m2", {"model.encoder.hidden": []}, "model.encoder.hidden: class_then_style takes a lay"),
         ("classifier", {"model.decoder": tiny.LAYERS}, "model.decoder: a classifier has no code"),
@@ -874,6 +885,14 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
 )
 def test_setting_that_a_model_of_grey_images_cannot_take_is_named(tmp_path, method, changes, said):
     assert refused(tmp_path, with_grey(method, **changes)).startswith(f"experiments.grey.{said}")
+
+
+def test_numbers_cannot_be_distorted(tmp_path):
+    content = with_grey("classifier", dataset="two_modes")
+    content["experiments"]["grey"]["objective"]["distortion"] = {"zoom": 0.1}
+    content["datasets"]["two_modes"] = {"binarisation": "none"}
+    said = refused(tmp_path, content)
+    assert said == "experiments.grey.objective.distortion: two_modes holds numbers, and no pictures"
 
 
 @pytest.mark.parametrize("method", ["categorical_aae", "m2", "classifier"])

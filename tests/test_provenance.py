@@ -55,8 +55,8 @@ def test_everything_that_a_step_reaches_is_in_its_hash(step, module, method):
     [
         ("vae", {"base"}),
         ("avb_restricted", {"avb", "base"}),
-        ("categorical_aae", {"aae", "base", "classes"}),
-        ("classifier", {"base", "classes"}),
+        ("categorical_aae", {"aae", "base", "classes", "distortion"}),
+        ("classifier", {"base", "classes", "distortion"}),
     ],
 )
 def test_a_methods_code_is_its_own_file_and_those_whose_parts_it_takes(method, also):

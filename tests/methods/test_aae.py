@@ -61,7 +61,7 @@ def test_true_log_ratio_is_stationary_for_the_discriminator(monkeypatch):
     assert ((at_zero - torch.tensor([-0.5, 0.0])).abs() < 4 * error + 1e-6).all()
 
 
-def informed(kind: str = "petals") -> AAE:
+def informed(kind: str = "petals", **objective: object) -> AAE:
     """An AAE of which the discriminator is told labels of three classes."""
     priors = {
         "petals": {"kind": "petals", "classes": 3, "radius": 4.0, "along": 1.0, "across": 0.2},
@@ -70,9 +70,9 @@ def informed(kind: str = "petals") -> AAE:
     experiment = {
         "model": settings("deterministic", 2) | {"prior": priors[kind]},
         "adversary": {"hidden": [], "activation": "relu"},
-        "objective": {"generator_loss": "non_saturating", "labelled": 2},
+        "objective": {"generator_loss": "non_saturating", "labelled": 2, **objective},
     }
-    return AAE(experiment, (4,), 2)
+    return AAE(experiment, (1, 2, 2), 2)
 
 
 @pytest.mark.parametrize("kind", ["petals", "swiss_roll"])
@@ -142,9 +142,9 @@ def test_instance_noise_blurs_codes_and_draws_alike_and_falls_to_nothing(progres
     torch.testing.assert_close(seen[1], code + again)
 
 
-def test_the_encoder_sees_noise_in_every_phase_and_what_is_reconstructed_is_clean():
-    method = informed()
-    method.input_noise = 0.7
+def test_the_encoder_sees_distortion_and_noise_in_every_phase_and_what_is_reconstructed_is_clean():
+    method = informed(input_noise=0.7, distortion={"shift": 0.5})
+    method.distortion.forward = lambda x, streams: x.flip(-1)
     x = torch.rand(2, 4000, 4, generator=torch.Generator().manual_seed(0))
     given = Batch(x, torch.zeros(2, 4000, dtype=torch.int64), progress=torch.tensor(0.5))
     seen, targets = [], []
@@ -155,7 +155,7 @@ def test_the_encoder_sees_noise_in_every_phase_and_what_is_reconstructed_is_clea
         phase(given, Streams(seed, [0, 1], "test"))
     assert len(seen) == 3
     for each in seen:
-        noise = each - x
+        noise = each - x.flip(-1)
         assert abs(noise.std() - 0.7) < 4 * 0.7 / math.sqrt(2 * noise.numel())
     assert all(torch.equal(target, x) for target in targets)
 

@@ -47,13 +47,13 @@ def test_a_shift_goes_right_and_down_and_leaves_black_behind():
 
 def test_a_map_of_all_at_once_puts_points_where_its_matrices_do():
     """A bright spot is turned, sheared, zoomed, then shifted: its middle follows the product."""
-    side, angle, shear, across, along, right, down = 65, 0.4, 0.3, 0.2, -0.1, 3.0, -4.0
+    angle, shear, across, along, right, down = 0.4, 0.3, 0.2, -0.1, 3.0, -4.0
     at = torch.tensor([9.0, -7.0], dtype=torch.float64)  # right and down from the middle
-    place = torch.arange(side) - side // 2
-    spot = torch.exp(-((place[:, None] - at[1]) ** 2 + (place - at[0]) ** 2) / 8).float()
-    image = distorted(spot.view(1, 1, 1, side, side), angle, shear, across, along, right, down)
+    x, y = (torch.arange(side) - side // 2 for side in (65, 49))
+    spot = torch.exp(-((y[:, None] - at[1]) ** 2 + (x - at[0]) ** 2) / 8).float()
+    image = distorted(spot.view(1, 1, 1, 49, 65), angle, shear, across, along, right, down)
     image = image[0, 0, 0].double()
-    middle = torch.stack([(image.sum(0) * place).sum(), (image.sum(1) * place).sum()]) / image.sum()
+    middle = torch.stack([(image.sum(0) * x).sum(), (image.sum(1) * y).sum()]) / image.sum()
     turn = [[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]]
     turn, slant = torch.tensor([turn, [[1, shear], [0, 1]]], dtype=torch.float64)
     zoom = torch.tensor([[1 + across, 0], [0, 1 + along]], dtype=torch.float64)
@@ -75,3 +75,6 @@ def test_draws_fill_their_ranges_and_a_replica_has_its_own_whatever_its_neighbou
     # U[-1, 1) has a deviation of 3^-1/2, the mean of its squares one of (4 / 45)^1/2.
     assert ((both / most).mean((0, 1)).abs() < 4 / math.sqrt(3 * 8000)).all()
     assert (((both / most) ** 2).mean((0, 1)) - 1 / 3).abs().max() < 4 * math.sqrt(4 / 45 / 8000)
+    # No two alike: a correlation of n independent pairs has a deviation of n^-1/2.
+    apart = torch.corrcoef(both.flatten(0, 1).T) - torch.eye(6)
+    assert apart.abs().max() < 4.5 / math.sqrt(8000)

@@ -25,7 +25,13 @@ PRUNED = {**SAMPLED, "pruned_images": 1000}
 def experiment(method: str, dataset: str = "four_points", evaluation: dict = EXACT) -> dict:
     """What a table asks of an experiment."""
     training = {"seed": 1, "precision": "bfloat16"}
-    return {"method": method, "dataset": dataset, "evaluation": evaluation, "training": training}
+    return {
+        "method": method,
+        "dataset": dataset,
+        "objective": {},
+        "evaluation": evaluation,
+        "training": training,
+    }
 
 
 @pytest.fixture

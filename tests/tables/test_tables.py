@@ -379,6 +379,19 @@ def test_the_caption_tells_the_precision_of_training(
 
 
 @pytest.mark.usefixtures("four_points")
+def test_the_caption_tells_which_runs_saw_distorted_images(study: Study, tmp_path: Path) -> None:
+    far = {"shift": 0.5, "rotation": 15, "zoom": 0.1}
+    study.content["experiments"]["aae"]["objective"]["distortion"] = far
+    cells_of("avb-table-1", study, tmp_path)
+    caption = (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
+    assert (
+        "Trained on distorted images (turned by up to 15°, zoomed by up to 10%, shifted by up to "
+        "0.5 pixels), which the papers' are not: AAE." in caption
+    )
+    assert r"15$^\circ$" in (tmp_path / "tables" / "avb-table-1.tex").read_text()
+
+
+@pytest.mark.usefixtures("four_points")
 def test_a_folder_in_the_place_of_metrics_is_named(study: Study, tmp_path: Path) -> None:
     path = tmp_path / "runs" / "vae" / "metrics.json"
     path.unlink()

@@ -212,9 +212,14 @@ def test_table_that_metrics_do_not_give_is_found_though_every_hash_is_right(copy
     text = table.read_text()
     number = next(line for line in text.splitlines() if line.startswith("avb-table-1,AVB,ELBO"))
     forged = number.replace(number.split(",")[4], "-1.0")
-    old = sha256(table)
-    table.write_text(text.replace(number, forged))
-    record.write_text(record.read_text().replace(old, sha256(table)))
+    printed = table.with_suffix(".md")
+    for path, changed in (
+        (table, text.replace(number, forged)),
+        (printed, printed.read_text().replace("Study tiny", "Study grand")),
+    ):
+        old = sha256(path)
+        path.write_text(changed)
+        record.write_text(record.read_text().replace(old, sha256(path)))
     assert copy.aebayes("manifest").returncode == 0
     quick, whole = audit(copy, "--quick"), audit(copy)
     for path, content in kept.items():
@@ -223,6 +228,9 @@ def test_table_that_metrics_do_not_give_is_found_though_every_hash_is_right(copy
     assert whole.returncode == 1
     assert "changed: tables/avb-table-1.csv: it is not what metrics give now" in whole.stdout
     assert "AVB, ELBO: mean is '-1.0' here" in whole.stdout
+    assert (
+        "changed: tables/avb-table-1.md: it is not what metrics give now: line 1 is" in whole.stdout
+    )
 
 
 def test_deep_audit_computes_metrics_and_datasets_anew(copy):

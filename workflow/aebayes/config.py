@@ -345,6 +345,8 @@ def check_references(content: dict, path: Path) -> None:
         for part, layers in (parts | {"adversary": experiment.get("adversary", {})}).items():
             if "convolutions" in layers:
                 check_convolutions(f"{path}: experiments.{name}.{part}", layers, experiment)
+        if "distortion" in experiment["objective"]:
+            check_distortion(f"{path}: experiments.{name}.objective.distortion", experiment)
         for phase, settings in experiment["training"]["phases"].items():
             check_span(path, f"experiments.{name}.training.phases.{phase}.span", settings)
     for kind in ("tables", "figures"):
@@ -422,6 +424,34 @@ def check_convolutions(key: str, settings: dict, experiment: dict) -> None:
             f"{key}.convolutions: their strides, {math.prod(strides)} in all, do not divide the "
             f"{' x '.join(map(str, sides))} pixels of {dataset}",
             "choose strides whose product does",
+        )
+
+
+def check_distortion(key: str, experiment: dict) -> None:
+    """Check that images are pictures, and stay in sight.
+
+    Args:
+        key: the file and the distortion's key.
+
+    Raises:
+        AebayesError: names the file and the key.
+    """
+    from aebayes.data import DATASETS  # with numpy, which other studies need not wait for
+
+    dataset = experiment["dataset"]
+    if dataset not in DATASETS:
+        return
+    side = min(DATASETS[dataset].shape[1:])
+    shift = experiment["objective"]["distortion"].get("shift", 0)
+    if side == 1:
+        raise AebayesError(
+            f"{key}: {dataset} holds numbers, and no pictures", "leave the distortion out"
+        )
+    if shift >= side:
+        raise AebayesError(
+            f"{key}.shift: {shift:g} pixels move images of {dataset}, {side} pixels a side, out of "
+            "sight",
+            "take less",
         )
 
 

@@ -31,7 +31,7 @@ CELL = 1e-9  # of a number in a table, relative
 LEVELS = 1.0  # of 255, on average over a figure's pixels
 SPREADS = 0.1  # of a metric's own spread: standard error, or sd over replicas
 RELATIVE = 1e-3  # of a metric that has no spread
-FRACTION = re.compile(r"\d+\.\d+")  # as a table prints them
+FRACTION = re.compile(r"(?<![\d:])\d+\.\d+")  # as a table prints them; not an arXiv number
 TOLERANCES = (
     f"a table's numbers within {CELL:g} of themselves, as printed within a unit of their last "
     f"place, a figure's pixels within {LEVELS:g} of 255 "
@@ -76,8 +76,8 @@ def table_again(audit: Audit, name: str, out: Path) -> None:
         difference = different_cell(audit.place.path(numbers), out / numbers)
         compare(audit, numbers, out / numbers, difference, "metrics")
         for key in texts:
-            words = difference or different_words(audit.place.path(key), out / key)
-            compare(audit, key, out / key, words, "metrics")
+            words = different_words(audit.place.path(key), out / key)
+            compare(audit, key, out / key, words or difference, "metrics")
 
 
 def figures_again(audit: Audit, out: Path) -> None:

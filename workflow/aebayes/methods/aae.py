@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot, softplus
 
 from aebayes.methods.base import Batch, Method, Phase
+from aebayes.methods.distortion import corrupt
 from aebayes.networks.adversaries import CodeAdversary
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.convolutions import Shape
@@ -49,7 +50,7 @@ class AAE(Method):
             replicas, self.model.latent, experiment["adversary"], self.told_classes
         )
         self.generator = GENERATOR_LOSSES[experiment["objective"]["generator_loss"]]
-        self.corrupt(experiment["objective"], shape)
+        corrupt(self, experiment["objective"], shape)
         self.instance_noise = experiment["objective"].get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:

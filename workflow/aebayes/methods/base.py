@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from aebayes.methods.distortion import Distortion
-from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
 
@@ -96,13 +94,7 @@ class Method(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.distortion: Distortion | None = None
-
-    def corrupt(self, objective: dict, shape: Shape) -> None:
-        """Let the encoder see in training what an experiment's objective makes of images."""
-        self.input_noise = objective.get("input_noise", 0.0)
-        if "distortion" in objective:
-            self.distortion = Distortion(shape, **objective["distortion"])
+        self.distortion: Callable[[Tensor, Streams], Tensor] | None = None
 
     def phases(self) -> list[Phase]:
         """The phases of one step, in order."""

@@ -17,6 +17,7 @@ from torch.nn.functional import softplus
 from aebayes.methods.aae import GENERATOR_LOSSES
 from aebayes.methods.base import Batch, Phase
 from aebayes.methods.classes import ClassMethod
+from aebayes.methods.distortion import corrupt
 from aebayes.networks.adversaries import CodeAdversary
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.convolutions import Shape
@@ -35,7 +36,7 @@ class CategoricalAAE(ClassMethod):
         self.adversary_z = CodeAdversary(replicas, prior.style.latent, adversary)
         self.generator = GENERATOR_LOSSES[objective["generator_loss"]]
         self.takes_labelled = "labelled" in objective
-        self.corrupt(objective, shape)
+        corrupt(self, objective, shape)
         self.instance_noise = objective.get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:

@@ -7,6 +7,7 @@ from torch import nn
 
 from aebayes.methods.base import Phase
 from aebayes.methods.classes import ClassMethod
+from aebayes.methods.distortion import corrupt
 from aebayes.networks.convolutions import Shape
 from aebayes.networks.encoders import Classifier
 
@@ -25,7 +26,7 @@ class SupervisedClassifier(ClassMethod):
     def __init__(self, experiment: dict, shape: Shape, replicas: int):
         super().__init__()
         self.model = SupervisedModel(experiment["model"], shape, replicas)
-        self.corrupt(experiment["objective"], shape)
+        corrupt(self, experiment["objective"], shape)
 
     def phases(self) -> list[Phase]:
         return [Phase("classification", self.classification_loss, [self.model], self.draw_labelled)]

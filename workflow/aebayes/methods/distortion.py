@@ -1,6 +1,7 @@
 """Random affine distortions of images, for encoders that shall see past them.
 
-LeCun et al. 1998 (Gradient-based learning applied to document recognition), section III.
+Simard, Steinkraus & Platt 2003 (Best practices for convolutional neural networks applied to visual
+document analysis), section 2.
 """
 
 import math
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
+from aebayes.methods.base import Method
 from aebayes.networks.convolutions import Shape
 from aebayes.streams import Streams
 
@@ -67,3 +69,10 @@ class Distortion(nn.Module):
         column = (self.y - down[:, None])[..., None] * along_y[:, None]  # (R B, H, 2)
         grid = row[:, None] + column[:, :, None]
         return grid_sample(images, grid, align_corners=False).view_as(x)
+
+
+def corrupt(method: Method, objective: dict, shape: Shape) -> None:
+    """Let a method's encoder see in training what an experiment's objective makes of images."""
+    method.input_noise = objective.get("input_noise", 0.0)
+    if "distortion" in objective:
+        method.distortion = Distortion(shape, **objective["distortion"])

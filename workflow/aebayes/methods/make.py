@@ -15,7 +15,8 @@ def make_method(
 
     Args:
         experiment: a resolved experiment.
-        mean: the training images' mean intensity, in their shape (C, H, W), or flat.
+        mean: the training images' mean intensity, in their shape (C, H, W); flat will do
+            where neither convolutions nor distortions ask for height and width.
         replicas: which replicas, by number; each is initialised from its own stream.
     """
     method = METHODS[experiment["method"]](experiment, tuple(mean.shape), len(replicas))

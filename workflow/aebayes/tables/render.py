@@ -24,7 +24,16 @@ COLUMNS = (
     "status",
 )
 
+# In the words of a caption: what is at most done to each image.
+DISTORTIONS = {
+    "rotation": "turned by up to {:g}°",
+    "shear": "sheared by up to {:g}",
+    "zoom": "zoomed by up to {:.0%}",
+    "shift": "shifted by up to {:g} pixels",
+}
+
 TEX_CHARACTERS = {
+    "°": r"$^\circ$",
     "−": "$-$",
     "±": r"$\pm$",
     "≈": r"$\approx$",
@@ -201,6 +210,7 @@ class Layout:
             spread = "mean ± sd over" if replicas[-1] > 1 else "of"
             plural = "s" if replicas[-1] > 1 else ""
             sentences.append(f"Ours: {spread} {counted} replica{plural}{self.trained()}.")
+        sentences += self.distorted()
         if any(cell.ours.standard_error is not None for cell in self.cells.values()):
             sentences.append("s.e.: standard error over test images, of a single replica.")
         if self.beside:
@@ -225,6 +235,19 @@ class Layout:
             if precision != usual
         )
         return f", trained in {usual}{''.join(others)}"
+
+    def distorted(self) -> list[str]:
+        """Which experiments train on distorted images, and how far these are."""
+        labels: dict[str, list[str]] = {}
+        for label, run in self.runs.items():
+            most = run.settings["objective"].get("distortion", {})
+            told = [words.format(most[key]) for key, words in DISTORTIONS.items() if key in most]
+            if told:
+                labels.setdefault(", ".join(told), []).append(label)
+        return [
+            f"Trained on distorted images ({told}), which the papers' are not: {'; '.join(of)}."
+            for told, of in labels.items()
+        ]
 
     def definitions(self) -> list[tuple[Quantity, str]]:
         """What each quantity is."""
