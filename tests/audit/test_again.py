@@ -42,6 +42,7 @@ def test_tables_are_compared_cell_by_cell(tmp_path, again, said):
         ("| VAE [3] | 9.95 ± 0.10 |", True),
         ("| AVB [2] | 9.95 ± 0.10 |", True),
         ("| VAE [2] | 9.95 |", True),
+        ("| VAE [2] |  ± 0.10 |", True),
     ],
 )
 def test_a_printed_table_may_differ_by_how_numbers_were_rounded(tmp_path, again, differs):

@@ -25,7 +25,7 @@ PLOT_TEMPLATE = "replicas"  # .dvc/plots/replicas.json: mean over replicas, smal
 
 # Where training ended, and what an experiment that starts from there needs besides.
 CHECKPOINTS = ("checkpoint.safetensors", "optimiser.safetensors")
-LARGE = 3_000_000  # bytes: arrays of so many go to DVC, and not with reference results to git
+LARGE = 2_000_000  # bytes: arrays of so many go to DVC, and not with reference results to git
 # DVC takes this key, wherever it stands, for its own word that a file could not be read.
 DVC_NAMES = {"error": "error_rate"}
 # By which the best checkpoint of a method on a dataset is chosen: the first that any of its

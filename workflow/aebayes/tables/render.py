@@ -27,7 +27,7 @@ COLUMNS = (
 # In the words of a caption: what is at most done to each image.
 DISTORTIONS = {
     "rotation": "turned by up to {:g}°",
-    "shear": "sheared by up to {:g}",
+    "shear": "sheared by up to {:g} pixels a row",
     "zoom": "zoomed by up to {:.0%}",
     "shift": "shifted by up to {:g} pixels",
 }
