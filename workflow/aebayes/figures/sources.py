@@ -107,7 +107,7 @@ class Shown:
             problem = misfit(content[name], SHAPES[name], sizes)
             if problem:
                 raise AebayesError(f"{path}: array {name!r} {problem}", self.remedy)
-        return [content[name] for name in names]
+        return [widened(content[name]) for name in names]
 
     def finite(self, *names: str, **sizes: int) -> list[np.ndarray]:
         """Arrays as `arrays` gives them, all of whose numbers are finite.
@@ -162,6 +162,11 @@ class Shown:
             if table[column].dtype.kind not in "iuf":
                 raise AebayesError(f"{path}: column {column} holds what is not a number", train)
         return table
+
+
+def widened(array: np.ndarray) -> np.ndarray:
+    """An array in at least single precision: half is for keeping, not for sums."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
 
 
 def misfit(array: np.ndarray, shape: tuple[str | int, ...], sizes: dict[str, int]) -> str | None:
