@@ -32,6 +32,8 @@ rule prepare:
         f"{RESULTS}/benchmarks/prepare-{{dataset}}.tsv"
     conda:
         "../../envs/pipeline.yaml"
+    resources:
+        processors=1,
     params:
         code=code_of("prepare"),
     shell:

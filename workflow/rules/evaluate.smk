@@ -15,6 +15,7 @@ rule evaluate:
     threads: training_threads
     resources:
         gpu=GPU,
+        processors=training_processors,
     params:
         study=STUDY.path,
         device=config["device"],

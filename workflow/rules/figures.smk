@@ -21,6 +21,8 @@ for figure, (experiments, datasets) in FIGURES.items():
             f"{RESULTS}/benchmarks/{figure}.tsv"
         conda:
             "../../envs/pipeline.yaml"
+        resources:
+            processors=1,
         params:
             name=figure,
             study=STUDY.path,

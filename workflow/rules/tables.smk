@@ -22,6 +22,8 @@ for table, experiments in TABLES.items():
             f"{RESULTS}/benchmarks/{table}.tsv"
         conda:
             "../../envs/pipeline.yaml"
+        resources:
+            processors=1,
         params:
             name=table,
             study=STUDY.path,

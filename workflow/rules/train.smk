@@ -16,6 +16,7 @@ rule train:
     threads: training_threads
     resources:
         gpu=GPU,
+        processors=training_processors,
     params:
         study=STUDY.path,
         device=config["device"],
