@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import re
 
 import pytest
 import tiny
@@ -20,6 +22,20 @@ def test_experiment_that_starts_from_another_waits_for_it_and_says_from_what(fin
         "results/tiny/runs/after-digits/metrics.json", "--dry-run", "--forcerun", "train"
     )
     assert "before-digits" in done.stdout + done.stderr
+
+
+def test_eight_cores_run_no_more_jobs_at_once_than_there_are_processors(finished):
+    log = min((finished.folder / ".snakemake/log").glob("*.log")).read_text()
+    events = re.findall(r"    jobid: (\d+)|resources: (.*)|Finished jobid: (\d+)", log)
+    job, running, most = "", set(), 0
+    for started, resources, ended in events:
+        job = started or job
+        if "processors=1" in resources:
+            running.add(job)
+            most = max(most, len(running))
+        running.discard(ended)
+    assert 1 <= most <= len(os.sched_getaffinity(0))
+    assert not running
 
 
 def test_finished_study_has_nothing_left_to_do(finished):
