@@ -21,6 +21,7 @@ from library import Size
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
 from measure import (
     RESULTS,
     ROUNDS,
@@ -292,6 +293,8 @@ def draw(measured: Sequence[Measured]) -> Figure:
         axes.axvline(whole, color=style.PALE, linewidth=0.6, zorder=0)
         axes.grid(axis="y", color=style.PALE, linewidth=0.3)
         axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.xaxis.set_minor_formatter("{x:g}")
         axes.spines[["top", "right"]].set_visible(False)
     shown = {(line.way.name, line.way.precision) for line in measured}
     handles = [legend_mark(key) for key in COLOURS if key in shown]
@@ -323,7 +326,7 @@ def legend_mark(key: tuple[str, str]) -> Line2D:
 
 def threads_of(machine: str) -> str:
     """The threads in a machine's name."""
-    return machine.split(", ")[1]
+    return machine.rsplit(", ", 2)[1]
 
 
 @click.command()
@@ -349,7 +352,7 @@ def main(rounds: int, threads: tuple[int, ...], device: str, only: str, out: Pat
     write_csv(out / "peers.csv", HEADER, (line.row() for line in measured))
     write_text(out / "peers.md", markdown(measured))
     with style.applied():
-        style.save(draw(measured), measured[0].machine.split(", ")[0], out / "peers")
+        style.save(draw(measured), measured[0].machine.rsplit(", ", 2)[0], out / "peers")
 
 
 if __name__ == "__main__":
