@@ -7,7 +7,7 @@ from torch import Tensor
 from aebayes.evaluation.density import histogram_log_density
 from aebayes.evaluation.divergences import knn_entropy, knn_kl
 from aebayes.evaluation.metrics import Metric
-from aebayes.evaluation.quadrature import Grid, log_joint_on
+from aebayes.evaluation.quadrature import POINTS_AT_ONCE, Grid, log_joint_on
 from aebayes.methods.base import Method
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.networks.normal import log_standard_normal
@@ -85,8 +85,10 @@ def grid_posterior_kl(
     Returns:
         Two of (R, B); the first in nats, and to be believed where the second is 1.
     """
+    posterior = model.encoder.posterior(x)
     points = grid.points().expand(len(x), -1, -1).unsqueeze(2)  # (R, G², 1, 2)
-    log_q = model.encoder.posterior(x).log_prob(points).transpose(1, 2)  # (R, B, G²)
+    parts = [posterior.log_prob(some) for some in points.split(POINTS_AT_ONCE, 1)]
+    log_q = torch.cat(parts, 1).transpose(1, 2)  # (R, B, G²)
     log_posterior = log_joint.double() - log_px.unsqueeze(-1)
     kl = grid.expectation(log_q, log_q.double() - log_posterior)
     return kl, grid.log_integral(log_q).exp()

@@ -14,7 +14,7 @@ from torch import Tensor
 from aebayes.networks.autoencoder import AutoEncoder
 
 HALF_WIDTH = 6.0
-POINTS_AT_ONCE = 1 << 15
+POINTS_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)

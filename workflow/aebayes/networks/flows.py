@@ -67,7 +67,7 @@ class Flow(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def gates(self, z: Tensor, context: Tensor, hold: bool) -> tuple[Tensor, Tensor]:
-        """m and log σ: (R, ..., Z), (R, ..., context) -> two of (R, ..., Z)."""
+        """m and log σ: (R, ..., B, Z), (R, 1, ..., B, context) -> two of (R, ..., B, Z)."""
         hidden = z
         for layer, side in zip(self.layers[:-1], self.sides, strict=True):
             hidden = self.activation(layer(hidden, hold) + side(context, hold))
@@ -126,8 +126,8 @@ class FlowPosterior:
         return log_q + self.base.log_prob(z)
 
     def context_of(self, z: Tensor) -> Tensor:
-        """The context beside each code."""
-        return aligned(self.context, z).expand(*z.shape[:-1], -1)
+        """The context beside each code; once for all codes of an image."""
+        return aligned(self.context, z)
 
     def held(self) -> "FlowPosterior":
         """The same density, whose parameters take no gradient."""
