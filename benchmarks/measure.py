@@ -98,6 +98,11 @@ def machine(device: torch.device) -> str:
     return f"{name}, {threads} thread{'s'[: threads > 1]}, torch {torch.__version__}"
 
 
+def parts_of(machine: str) -> list[str]:
+    """What `machine` put together: processor, whose name may have commas, threads, torch."""
+    return machine.rsplit(", ", 2)
+
+
 def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence]) -> None:
     """Write a table, one line a measurement."""
     text = io.StringIO()

@@ -28,6 +28,7 @@ from measure import (
     Step,
     interleaved,
     machine,
+    parts_of,
     products,
     square_flops,
     square_product,
@@ -299,8 +300,9 @@ def draw(measured: Sequence[Measured]) -> Figure:
     shown = {(line.way.name, line.way.precision) for line in measured}
     handles = [legend_mark(key) for key in COLOURS if key in shown]
     figure.legend(handles=handles, loc="outside upper center", ncols=2, frameon=False)
-    fills = zip(("filled", "open"), map(threads_of, machines), strict=False)
-    style.note(figure, "; ".join(f"{fill}: {threads}" for fill, threads in fills))
+    threads = (parts_of(name)[1] for name in machines)
+    fills = zip(("filled", "open"), threads, strict=False)
+    style.note(figure, "; ".join(f"{fill}: {of}" for fill, of in fills))
     return figure
 
 
@@ -322,11 +324,6 @@ def legend_mark(key: tuple[str, str]) -> Line2D:
     name, precision = key
     label = LABELS.get(key, name if name in (PYTHAE, PLAIN) else f"{name}, {precision}")
     return Line2D([], [], marker="o", linestyle="", markersize=3, color=COLOURS[key], label=label)
-
-
-def threads_of(machine: str) -> str:
-    """The threads in a machine's name."""
-    return machine.rsplit(", ", 2)[1]
 
 
 @click.command()
@@ -352,7 +349,7 @@ def main(rounds: int, threads: tuple[int, ...], device: str, only: str, out: Pat
     write_csv(out / "peers.csv", HEADER, (line.row() for line in measured))
     write_text(out / "peers.md", markdown(measured))
     with style.applied():
-        style.save(draw(measured), measured[0].machine.rsplit(", ", 2)[0], out / "peers")
+        style.save(draw(measured), parts_of(measured[0].machine)[0], out / "peers")
 
 
 if __name__ == "__main__":

@@ -171,7 +171,12 @@ def test_aae_takes_every_prior(prepared, tmp_path, prior, weighed, kind):
     assert ("nll" in metrics) == weighed
     assert ("elbo" in metrics) == (kind == "gaussian" and prior["kind"] != "swiss_roll")
     assert metrics["reconstruction"]["mean"] > 0
-    assert read_npz(tmp_path / "arrays.npz")["samples"].shape == (64, 64)
+    arrays = read_npz(tmp_path / "arrays.npz")
+    assert arrays["samples"].shape == (64, 64)
+    images = {"samples", "images", "reconstructions", "manifold"}
+    images |= {"class_walk"} if "classes" in prior else set()
+    halves = {name for name, array in arrays.items() if array.dtype == np.float16}
+    assert halves == images
 
 
 def shown_and_truth(prepared, folder, binarisation):
@@ -252,6 +257,7 @@ def test_models_of_grey_images_have_the_metrics_that_they_can_have(
     assert arrays <= set(made)
     if method == "aae_style":
         assert made["styles"].shape == (10, 10, 64)
+        assert made["styles"].dtype == np.float16
 
 
 @pytest.mark.parametrize("told", ["decoder", "prior"])

@@ -34,6 +34,15 @@ BOUNDED = {
 PLANES = {"VAE": "vae-1-run", "IWAE, k = 50": "iwae-50-run"}
 CLUSTERS = {"AAE, 2 clusters": "classes-run"}
 CODES = {"VAE": "vae-run", "AAE": "aae-run"}
+IMAGES = (
+    "samples",
+    "images",
+    "reconstructions",
+    "manifold",
+    "styles",
+    "interpolations",
+    "class_walk",
+)
 
 
 def arrays_of(method: str) -> dict[str, np.ndarray]:
@@ -48,8 +57,6 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
         # Of values that half precision, which some runs are kept in, does not hold exactly.
         "images": np.eye(4, dtype=np.float32)[np.arange(64) % 4] / 3,
     }
-    if method == "avb":
-        arrays["images"] = arrays["images"].astype(np.float16)
     arrays |= {
         "test_codes": random.normal(size=(4, 2)),
         "prior_draws": random.normal(size=(30, 2)),
@@ -59,6 +66,9 @@ def arrays_of(method: str) -> dict[str, np.ndarray]:
         "interpolations": random.uniform(size=(3, 5, 4)),
         "class_walk": random.uniform(size=(4, 5, 4)),
     }
+    if method == "avb":
+        for name in IMAGES:
+            arrays[name] = arrays[name].astype(np.float16)
     if method == "classes":
         arrays |= {
             "heads": random.uniform(size=(2, 4)),

@@ -214,6 +214,20 @@ def test_same_test_images_are_shown_once(sources: dict[str, Sources]) -> None:
     assert labels == ["test image", "VAE", "AVB", "AAE"]
 
 
+def test_images_in_half_precision_are_computed_with_in_single(sources: dict[str, Sources]) -> None:
+    (avb,) = (shown for shown in sources["reconstructions"].experiments() if shown.method == "avb")
+    halves = {
+        name: array
+        for name, array in read_npz(avb.folder / "arrays.npz").items()
+        if array.dtype == np.float16
+    }
+    assert "samples" in halves
+    for name, half in halves.items():
+        (array,) = avb.arrays(name)
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, half)
+
+
 def test_samples_stand_beside_the_data(sources: dict[str, Sources]) -> None:
     with style.applied():
         titles = [axes.get_title() for axes in drawn("avb-figure-4", sources).axes]

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import tiny
-from projects import make_project
+from projects import TOOLS, make_project
 
 from aebayes.files import sha256
 
@@ -24,18 +24,30 @@ def test_experiment_that_starts_from_another_waits_for_it_and_says_from_what(fin
     assert "before-digits" in done.stdout + done.stderr
 
 
-def test_eight_cores_run_no_more_jobs_at_once_than_there_are_processors(finished):
-    log = min((finished.folder / ".snakemake/log").glob("*.log")).read_text()
-    events = re.findall(r"    jobid: (\d+)|resources: (.*)|Finished jobid: (\d+)", log)
-    job, running, most = "", set(), 0
-    for started, resources, ended in events:
+def most_at_once(log: str) -> int:
+    """The most processors that running jobs asked for at any time."""
+    events = re.findall(r"    jobid: (\d+)|processors=(\d+)|Finished jobid: (\d+)", log)
+    job, running, most = "", {}, 0
+    for started, processors, ended in events:
         job = started or job
-        if "processors=1" in resources:
-            running.add(job)
-            most = max(most, len(running))
-        running.discard(ended)
-    assert 1 <= most <= len(os.sched_getaffinity(0))
+        if processors:
+            running[job] = int(processors)
+        most = max(most, sum(running.values()))
+        running.pop(ended, None)
     assert not running
+    return most
+
+
+@pytest.mark.parametrize(("options", "expected"), [((), 1), (("--resources", "processors=2"), 2)])
+def test_jobs_at_once_are_as_many_as_processors_or_as_asked(finished, tmp_path, options, expected):
+    project = finished.copy(tmp_path / "few")
+    processor = min(os.sched_getaffinity(0))
+    snakemake = ("taskset", "-c", processor, TOOLS / "snakemake", "--cores", 8)
+    again = ("tables", "figures", "--forcerun", "avb_table_1", "avb_figure_3")
+    done = project.command(*snakemake, *again, *options, "--config", "study=tiny.yaml")
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = max((project.folder / ".snakemake/log").glob("*.log")).read_text()
+    assert most_at_once(log.split("Select jobs to execute", 1)[1]) == expected
 
 
 def test_finished_study_has_nothing_left_to_do(finished):

@@ -39,14 +39,12 @@ RUNS = f"{RESULTS}/runs"
 WITHOUT = [f"--without={dataset}" for dataset in STUDY.absent]
 GPU = device_count(config["device"])
 
-# --cores may ask for more jobs at once than there are processors. Eight on two of them take a fifth
-# more time in all than two and two, so here it counts for no more; of other machines nothing is known.
-PROCESSORS = len(os.sched_getaffinity(0))
-if (
-    not workflow.resource_settings.nodes
-    and "processors" not in workflow.global_resources
-):
-    workflow.register_resource("processors", PROCESSORS)
+# Jobs that ask for a GPU take turns. And --cores may ask for more jobs at once than there are
+# processors: eight on two of them take a quarter more time in all than two at a time. What a user
+# gives as --resources holds instead; of a cluster's machines nothing is known here.
+for name, available in {"gpu": 1, "processors": len(os.sched_getaffinity(0))}.items():
+    if not workflow.resource_settings.nodes and name not in workflow.global_resources:
+        workflow.register_resource(name, available)
 
 # An environment made from the lock alone would not find the library without PYTHONPATH; and
 # without --sdm, the steps' Python is the one that runs Snakemake, also where no venv is active.
@@ -106,11 +104,6 @@ def start_of(wildcards):
 def training_threads(wildcards):
     """An experiment's own number of threads."""
     return STUDY.experiment(wildcards.experiment)["training"]["threads"]
-
-
-def training_processors(wildcards):
-    """How many processors its threads keep busy."""
-    return min(training_threads(wildcards), PROCESSORS)
 
 
 def training_settings(wildcards):

@@ -15,7 +15,7 @@ rule evaluate:
     threads: training_threads
     resources:
         gpu=GPU,
-        processors=training_processors,
+        processors=training_threads,
     params:
         study=STUDY.path,
         device=config["device"],

@@ -16,7 +16,7 @@ rule train:
     threads: training_threads
     resources:
         gpu=GPU,
-        processors=training_processors,
+        processors=training_threads,
     params:
         study=STUDY.path,
         device=config["device"],
