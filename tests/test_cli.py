@@ -101,6 +101,16 @@ def test_missing_inputs_are_named(here):
     assert output.endswith("python -m aebayes manifest --study tiny.yaml\n")
 
 
+@pytest.mark.parametrize("uv", [True, False])
+def test_remedies_are_typed_as_the_command_was(here, monkeypatch, uv):
+    monkeypatch.delenv("UV", raising=False)
+    if uv:
+        monkeypatch.setenv("UV", "/bin/uv")  # as `uv run` does
+    output = refused("audit", "--study", "tiny.yaml")
+    assert output.endswith("python -m aebayes manifest --study tiny.yaml\n")
+    assert ("uv run python -m aebayes" in output) == uv
+
+
 def take_too_much(*_: object, **__: object) -> None:
     import torch
 

@@ -15,7 +15,7 @@ import click
 
 from aebayes import __version__
 from aebayes.config import Study, load_study
-from aebayes.errors import AebayesError
+from aebayes.errors import AebayesError, as_typed
 from aebayes.provenance import Began
 
 RAW = Path("data/raw")
@@ -59,7 +59,7 @@ def reporting(command: Callable) -> Callable:
             command(**options)
         except AebayesError as problem:
             remedy = of_study(problem.remedy, options.get("study", DEFAULT_STUDY))
-            click.echo(f"error: {problem.problem}\nremedy: {remedy}", err=True)
+            click.echo(f"error: {problem.problem}\nremedy: {as_typed(remedy)}", err=True)
             sys.exit(problem.status)
         except (MemoryError, RuntimeError) as problem:
             if not lacks_memory(problem):

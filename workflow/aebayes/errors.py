@@ -1,5 +1,7 @@
 """The one kind of error a user sees: what is wrong, where, and what to do about it."""
 
+import os
+
 
 class AebayesError(Exception):
     """Bad input: a config key, a file, a download, a checkpoint.
@@ -16,3 +18,9 @@ class AebayesError(Exception):
 
 class Interrupted(AebayesError):
     """Training stopped before its last step, its state saved: the next start goes on from there."""
+
+
+def as_typed(remedy: str) -> str:
+    """A remedy whose commands begin with `uv run` where that started this process."""
+    start = "uv run python" if "UV" in os.environ else "python"
+    return remedy.replace("python -m aebayes", f"{start} -m aebayes")

@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 from aebayes.config import load_config
 from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
-from aebayes.errors import AebayesError
+from aebayes.errors import AebayesError, as_typed
 from aebayes.figures import check_suited, inputs as figure_inputs
 from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
@@ -31,7 +31,7 @@ try:
     FIGURES = {name: figure_inputs(name, STUDY) for name in STUDY.figures}
     check_suited(STUDY)
 except AebayesError as problem:
-    raise WorkflowError(str(problem))
+    raise WorkflowError(as_typed(str(problem)))
 
 code_of = cache(code_of)  # Snakemake asks for it once or twice a job
 RESULTS = f"results/{STUDY.name}"
@@ -64,9 +64,8 @@ wildcard_constraints:
 def raw_files(dataset):
     """The raw files of a dataset; none if it is made or shipped with a library."""
     if dataset in STUDY.absent:
-        raise WorkflowError(
-            f"the dataset {dataset} is not here: python -m aebayes fetch {dataset}"
-        )
+        bring = as_typed(f"python -m aebayes fetch {dataset}")
+        raise WorkflowError(f"the dataset {dataset} is not here: {bring}")
     return [f"data/raw/{dataset}/{file.name}" for file in RECIPES[dataset].files]
 
 
