@@ -14,7 +14,7 @@ from torch import Tensor
 from aebayes.networks.autoencoder import AutoEncoder
 
 HALF_WIDTH = 6.0
-POINTS_AT_ONCE = 1 << 12  # of which a layer's outputs stay in the processor's cache
+POINTS_AT_ONCE = 1 << 12  # a layer's outputs for more go through memory instead of the cache
 
 
 @dataclass(frozen=True)
