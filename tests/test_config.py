@@ -867,6 +867,12 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             {"binarisation": "none", "objective.distortion": {"shift": 8}},
             "objective.distortion.shift: 8 pixels move images of digits, 8 pixels a side, out of",
         ),
+        ("classifier", {"objective.two_views": True}, "objective.two_views: unknown"),
+        (
+            "categorical_aae",
+            {"objective.distortion": None, "objective.two_views": True},
+            "objective.two_views: it takes objective.distortion",
+        ),
         ("m2", {"adversary": tiny.LAYERS}, "adversary: M2 has none"),
         ("m2", {"model.encoder.hidden": []}, "model.encoder.hidden: class_then_style takes a lay"),
         ("classifier", {"model.decoder": tiny.LAYERS}, "model.decoder: a classifier has no code"),

@@ -98,6 +98,34 @@ def test_the_encoder_sees_distortion_and_noise_and_the_reconstruction_is_of_the_
     assert abs(noise.std() - 0.7) < 4 * 0.7 / (2 * noise.numel()) ** 0.5
 
 
+def test_of_two_views_one_gives_the_class_and_the_other_is_made_from_that_and_its_style():
+    method = method_of("categorical_aae", objective={"two_views": True, "input_noise": 0.7})
+    method.eval()  # else what the encoder says of an image depends on the others
+    given = batch(500)
+    views = [given.x.flip(-1), given.x.roll(3, -1)]
+    method.distortion.forward = lambda x, streams: views.pop()
+    drawn = method.draw_views(given, Streams(1, [0, 1], "test"))
+    other, seen, view = drawn
+    assert torch.equal(view, given.x.roll(3, -1))
+    for noise in (other - given.x.flip(-1), seen - view):
+        assert abs(noise.std() - 0.7) < 4 * 0.7 / (2 * noise.numel()) ** 0.5
+    codes = {}
+    score = method.model.log_likelihood
+    method.model.log_likelihood = lambda x, z: (
+        codes.setdefault(len(codes), z) is None or score(x, z)
+    )
+    y, z = method.model.encoder(other), method.model.encoder(seen)
+    expected = -score(view, torch.cat([y[..., :10], z[..., 10:]], -1)).mean(1)
+    (phase, *_) = method.phases()
+    torch.testing.assert_close(phase.loss(torch.full_like(view, torch.nan), *drawn), expected)
+    phase.loss(given.x, other + 1.0, seen, view)
+    phase.loss(given.x, other, seen + 1.0, view)
+    assert torch.equal(codes[0][..., 10:], codes[1][..., 10:])
+    assert torch.equal(codes[0][..., :10], codes[2][..., :10])
+    assert not torch.equal(codes[0], codes[1])
+    assert not torch.equal(codes[0], codes[2])
+
+
 @pytest.mark.parametrize("name", ["categorical_aae", "classifier"])
 def test_labelled_images_are_distorted_and_then_noisy(name):
     method = method_of(name, objective={"input_noise": 0.7, "distortion": {"shift": 2.0}})

@@ -388,6 +388,10 @@ def test_the_caption_tells_which_runs_saw_distorted_images(study: Study, tmp_pat
         "Trained on distorted images (turned by up to 15°, zoomed by up to 10%, shifted by up to "
         "0.5 pixels), which the papers' are not: AAE." in caption
     )
+    study.content["experiments"]["aae"]["objective"]["two_views"] = True
+    cells_of("avb-table-1", study, tmp_path)
+    caption = (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
+    assert "by up to 0.5 pixels, class and style each of a view of its own), which" in caption
     assert r"15$^\circ$" in (tmp_path / "tables" / "avb-table-1.tex").read_text()
 
 

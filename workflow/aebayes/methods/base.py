@@ -115,6 +115,10 @@ class Method(nn.Module):
     def draw_seen(self, batch: Batch, streams: Streams) -> Tensor:
         """The images as the encoder sees them in training, (R, B, X): distorted, with noise."""
         x = batch.x if self.distortion is None else self.distortion(batch.x, streams)
+        return self.add_input_noise(x, streams)
+
+    def add_input_noise(self, x: Tensor, streams: Streams) -> Tensor:
+        """Images (R, B, X) and the noise that the encoder sees on them in training."""
         if not self.input_noise:
             return x
         return x + self.input_noise * streams.normal(*x.shape[1:])

@@ -8,6 +8,9 @@ generator), and, where some images are labelled, a classification phase on a min
 Without labels the classes are clusters (section 5). With cluster heads in the decoder a code is the
 point W_C y + z of a low-dimensional space (section 6), and in a phase of their own heads that come
 too near push each other away.
+
+With two views, which the paper has not, the reconstruction phase distorts each image twice, and
+reconstructs one view from its own style and the other's class: to y is left what views share.
 """
 
 import torch
@@ -37,18 +40,17 @@ class CategoricalAAE(ClassMethod):
         self.generator = GENERATOR_LOSSES[objective["generator_loss"]]
         self.takes_labelled = "labelled" in objective
         corrupt(self, objective, shape)
+        self.two_views = objective.get("two_views", False)
         self.instance_noise = objective.get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:
         discriminators = [self.adversary_y, self.adversary_z]
         encoder = [self.model.encoder]
+        reconstruction = (self.reconstruction_loss, [self.model], self.draw_for_reconstruction)
+        if self.two_views:
+            reconstruction = (self.view_loss, [self.model], self.draw_views)
         phases = [
-            Phase(
-                "reconstruction",
-                self.reconstruction_loss,
-                [self.model],
-                self.draw_for_reconstruction,
-            ),
+            Phase("reconstruction", *reconstruction),
             Phase(
                 "discriminator",
                 self.discriminator_loss,
@@ -67,6 +69,17 @@ class CategoricalAAE(ClassMethod):
                 Phase("heads", self.heads_loss, [self.model.heads], lambda batch, streams: ())
             )
         return phases
+
+    def draw_views(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
+        """Two distorted views of each image (R, B, X): one seen, the other seen and as it is."""
+        view = self.distortion(batch.x, streams)
+        return self.draw_seen(batch, streams), self.add_input_noise(view, streams), view
+
+    def view_loss(self, x: Tensor, other: Tensor, seen: Tensor, view: Tensor) -> Tensor:
+        """−E_q log p(view|y, z), z of that view, y of the other: (R, B, X) -> (R,)."""
+        y = self.model.encoder.logits(other).softmax(-1)
+        _, style = self.model.encoder.heads(seen)
+        return -self.model.log_likelihood(view, torch.cat([y, style], -1)).mean(1)
 
     def draw_for_discriminator(self, batch: Batch, streams: Streams) -> tuple[Tensor, ...]:
         """A draw from the prior for each image (R, B, C + Z), and what the generator takes."""

@@ -242,6 +242,8 @@ class Layout:
         for label, run in self.runs.items():
             most = run.settings["objective"].get("distortion", {})
             told = [words.format(most[key]) for key, words in DISTORTIONS.items() if key in most]
+            if run.settings["objective"].get("two_views"):
+                told.append("class and style each of a view of its own")
             if told:
                 labels.setdefault(", ".join(told), []).append(label)
         return [
