@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 from tqdm import trange
 
+from aebayes.methods.base import Batch
 from aebayes.methods.vae import VAE
 from aebayes.networks.initialise import initialise
 from aebayes.networks.normal import kl_to_standard_normal
@@ -46,12 +47,12 @@ def settings(hidden: list[int], latent: int) -> dict:
 
 def batched(pixels: int, hidden: list[int], latent: int, replicas: int) -> Callable:
     """The library's way: one product for all replicas."""
-    method = VAE(settings(hidden, latent), pixels, replicas)
+    method = VAE(settings(hidden, latent), (pixels,), replicas)
     streams = Streams(0, range(replicas), "training")
     initialise(method, "glorot_uniform", streams)
     parameters = list(method.parameters())
     bound = method.phases()[0]
-    return lambda x: torch.autograd.grad(bound(x, streams).sum(), parameters)
+    return lambda x: torch.autograd.grad(bound(Batch(x, None), streams).sum(), parameters)
 
 
 def one_by_one(pixels: int, hidden: list[int], latent: int, replicas: int) -> Callable:

@@ -10,6 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import library
 import plain
+import replicas
 from library import Size
 
 SMALL = Size(pixels=4, hidden=(3,), latent=2, batch=5, replicas=2)
@@ -43,3 +44,13 @@ def test_evaluation_step_of_the_library_gives_a_bound_an_image(method):
 def test_textbook_loop_runs_beside_it(model):
     plain.training_step(model, SMALL, 3, CPU)()
     plain.evaluation_step(model, SMALL, 3, CPU)()
+
+
+@pytest.mark.parametrize("way", list(replicas.WAYS))
+def test_ways_to_train_replicas_give_a_gradient(way):
+    gradients = replicas.WAYS[way](4, [3], 2, 2)(torch.rand(2, 5, 4))
+    parts = gradients.values() if isinstance(gradients, dict) else gradients
+    for part in parts:
+        for gradient in [part] if isinstance(part, torch.Tensor) else part:
+            assert gradient.isfinite().all()
+            assert gradient.abs().sum() > 0
