@@ -263,6 +263,23 @@ def test_broken_state_is_reported_and_training_starts_afresh(prepared, tmp_path,
     assert "unreadable" in capsys.readouterr().out
 
 
+def flip_last_bit(path):
+    """Change a tensor's last bit: of the file's form nothing changes."""
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+def test_state_with_a_flipped_bit_is_not_gone_on_from(prepared, tmp_path, capsys):
+    experiment = tiny.experiment("vae", "digits")
+    whole = run(prepared, tmp_path / "whole", experiment)
+    with pytest.raises(Interrupted):
+        run(prepared, tmp_path / "parts", experiment, interruptions=Interruptions(0))
+    flip_last_bit(tmp_path / "parts" / "resume.safetensors")
+    assert run(prepared, tmp_path / "parts", experiment) == whole
+    assert "its tensors are not those that were saved" in capsys.readouterr().out
+
+
 def test_folder_that_cannot_be_written_ends_with_one_clear_error(prepared, tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(AebayesError, match=r"cannot write to .*file"):
@@ -314,10 +331,7 @@ def test_data_of_another_name_are_not_trained_on(prepared, tmp_path):
 def test_checkpoint_with_a_flipped_bit_is_not_evaluated(prepared, tmp_path):
     experiment = tiny.experiment("vae")
     run(prepared, tmp_path, experiment)
-    path = tmp_path / "checkpoint.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
+    flip_last_bit(tmp_path / "checkpoint.safetensors")
     with pytest.raises(AebayesError, match=r"is not the one that .*training\.json tells of"):
         evaluate(experiment, prepared / "four_points.npz", tmp_path)
     assert not (tmp_path / "metrics.json").exists()
@@ -437,6 +451,8 @@ def test_switched_run_that_was_killed_ends_in_the_same_bytes(prepared, tmp_path)
         ({"missing": "optimiser.safetensors"}, "optimiser.safetensors is missing"),
         ({"missing": "checkpoint.safetensors"}, "checkpoint.safetensors is missing"),
         ({"other": True}, "is of another checkpoint"),
+        ({"damaged": "optimiser.safetensors"}, r"optimiser\.safetensors is not the one that"),
+        ({"damaged": "checkpoint.safetensors"}, r"checkpoint\.safetensors is not the one that"),
     ],
 )
 def test_start_that_does_not_fit_is_refused_and_says_what_to_train(
@@ -452,6 +468,9 @@ def test_start_that_does_not_fit_is_refused_and_says_what_to_train(
         before["training"]["seed"] = 9
         run(prepared, tmp_path / "other", before)
         shutil.copy(tmp_path / "other" / "optimiser.safetensors", source)
+        (source / "training.json").unlink()
+    if "damaged" in change:
+        flip_last_bit(source / change["damaged"])
     options = {"replicas": change["replicas"]} if "replicas" in change else {}
     with pytest.raises(AebayesError, match=said) as refusal:
         run(prepared, tmp_path / "after", after, source=source, **options)

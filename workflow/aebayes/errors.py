@@ -1,6 +1,7 @@
 """The one kind of error a user sees: what is wrong, where, and what to do about it."""
 
 import os
+import re
 
 
 class AebayesError(Exception):
@@ -22,5 +23,6 @@ class Interrupted(AebayesError):
 
 def as_typed(remedy: str) -> str:
     """A remedy whose commands begin with `uv run` where that started this process."""
-    start = "uv run python" if "UV" in os.environ else "python"
-    return remedy.replace("python -m aebayes", f"{start} -m aebayes")
+    if "UV" not in os.environ:
+        return remedy
+    return re.sub(r"\b(python -m aebayes|dvc checkout)\b", r"uv run \1", remedy)

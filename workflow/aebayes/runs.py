@@ -95,17 +95,24 @@ def load_checkpoint(
     return method.eval().requires_grad_(False), about["replicas"]
 
 
-def check_trained(files: RunFiles, name: str) -> None:
-    """Check that a checkpoint is the one that training.json beside it, if there is one, tells of.
+def check_trained(files: RunFiles, name: str, *kinds: str) -> None:
+    """Check that files of a run are those that training.json beside them, if it is there, tells of.
+
+    Args:
+        kinds: which, "checkpoint" or "optimiser".
 
     Raises:
-        AebayesError: it is another, or damaged.
+        AebayesError: one is another, or damaged.
     """
-    known = (find_json(files.training) or {}).get("checkpoint_sha256")
-    if known and files.checkpoint.is_file() and sha256(files.checkpoint) != known:
-        raise AebayesError(
-            f"{files.checkpoint} is not the one that {files.training} tells of", train_again(name)
-        )
+    facts = find_json(files.training) or {}
+    for kind in kinds:
+        path, known = getattr(files, kind), facts.get(f"{kind}_sha256")
+        if known and path.is_file() and sha256(path) != known:
+            raise AebayesError(
+                f"{path} is not the one that {files.training} tells of",
+                f"bring it back, if the study was finished: dvc checkout --force {path}; or else "
+                f"{train_again(name)}",
+            )
 
 
 def first_misfit(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> str | None:

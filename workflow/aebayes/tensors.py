@@ -1,5 +1,6 @@
 """Tensors on disk: safetensors, whole files, nothing executed."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,14 +11,21 @@ from torch import Tensor
 from aebayes.files import write_bytes
 
 UNREADABLE = (SafetensorError, OSError, KeyError, ValueError)
+SEAL = "tensors_sha256"
 
 
-def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
+def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict, sealed: bool = False) -> None:
     """Write tensors and a JSON header as safetensors, atomically, the same bytes for equal values.
 
     The header is one metadata entry: safetensors writes several in an arbitrary order.
+
+    Args:
+        sealed: the header holds a hash of the tensors, which `load_tensors` checks: for a file of
+            which no record tells.
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    if sealed:
+        about = about | {SEAL: seal(content)}
     write_bytes(path, save(content, metadata={"aebayes": json.dumps(about, sort_keys=True)}))
 
 
@@ -35,7 +43,15 @@ def load_tensors(path: Path, keys: set[str]) -> tuple[dict[str, Tensor], dict]:
         if not isinstance(about, dict) or not keys <= about.keys():
             raise ValueError(f"its header lacks one of {', '.join(sorted(keys))}")
         # Copies, which lie in memory as what was saved did: products of others can round otherwise.
-        return {name: file.get_tensor(name).clone() for name in file.keys()}, about  # noqa: SIM118
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    if SEAL in about and about[SEAL] != seal(tensors):
+        raise ValueError("its tensors are not those that were saved")
+    return tensors, about
+
+
+def seal(tensors: dict[str, Tensor]) -> str:
+    """A hash of tensors, of their names, kinds and shapes: what `save_tensors` would write."""
+    return hashlib.sha256(save(tensors)).hexdigest()
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -52,7 +52,7 @@ def evaluate(
     where = use_device(device, experiment["training"]["threads"])
     files = RunFiles.under(folder)
     checkpoint = files.checkpoint
-    check_trained(files, experiment["name"])
+    check_trained(files, experiment["name"], "checkpoint")
     method, replicas = load_checkpoint(checkpoint, experiment, dataset, where)
     streams = Streams(experiment["training"]["seed"], replicas, "evaluation", where)
     binarise = experiment["binarisation"] == "dynamic"

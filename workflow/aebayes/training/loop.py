@@ -14,7 +14,7 @@ from aebayes.devices import precision_found
 from aebayes.errors import AebayesError, Interrupted
 from aebayes.methods.base import Batch, Method, Phase
 from aebayes.streams import Streams
-from aebayes.tensors import UNREADABLE, load_tensors, part_of, save_tensors
+from aebayes.tensors import SEAL, UNREADABLE, load_tensors, part_of, save_tensors
 from aebayes.training.batches import Batches
 from aebayes.training.history import History
 from aebayes.training.optimisers import learning_rate, make_optimiser, runs_at
@@ -317,12 +317,12 @@ class Trainer:
             tensors |= {f"{part}.{name}": value for name, value in state.items()}
         tensors["streams"] = self.streams.state()
         about = {key: getattr(self, key) for key in RESUMED}
-        save_tensors(self.resume, tensors, about)
+        save_tensors(self.resume, tensors, about, sealed=True)
 
     def load(self) -> None:
         """Go on from the resume state, if it is whole and of this very run."""
         try:
-            tensors, about = load_tensors(self.resume, set(RESUMED))
+            tensors, about = load_tensors(self.resume, {*RESUMED, SEAL})
         except FileNotFoundError:
             return
         except UNREADABLE as problem:

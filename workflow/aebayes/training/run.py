@@ -15,7 +15,7 @@ from aebayes.evaluation.classes import ErrorTracker
 from aebayes.files import sha256, sha256_of, write_json, write_text
 from aebayes.methods.make import make_method
 from aebayes.provenance import Began, code_of, provenance
-from aebayes.runs import RunFiles, read_tensors, save_checkpoint, train_again
+from aebayes.runs import RunFiles, check_trained, read_tensors, save_checkpoint, train_again
 from aebayes.settings import first_difference, with_steps, without_evaluation
 from aebayes.streams import Streams
 from aebayes.tensors import save_tensors
@@ -130,6 +130,7 @@ class Start:
         name = experiment["start_from"]
         again = train_again(name)
         files = RunFiles.under(folder)
+        check_trained(files, name, "checkpoint", "optimiser")
         method, about = read_tensors(files.checkpoint, {"experiment", "replicas"}, again)
         found = {
             "model": about["experiment"]["model"],
