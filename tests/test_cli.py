@@ -98,7 +98,7 @@ def test_missing_inputs_are_named(here):
     output = refused("evaluate", "vae-four-points", "--study", "own study.yaml")
     assert output.endswith("python -m aebayes train vae-four-points --study 'own study.yaml'\n")
     output = refused("audit", "--study", "tiny.yaml")
-    assert output.endswith("python -m aebayes manifest --study tiny.yaml\n")
+    assert output.endswith("python -m aebayes manifest --study tiny.yaml --folder results/tiny\n")
 
 
 @pytest.mark.parametrize("uv", [True, False])
@@ -107,7 +107,7 @@ def test_remedies_are_typed_as_the_command_was(here, monkeypatch, uv):
     if uv:
         monkeypatch.setenv("UV", "/bin/uv")  # as `uv run` does
     output = refused("audit", "--study", "tiny.yaml")
-    assert output.endswith("python -m aebayes manifest --study tiny.yaml\n")
+    assert output.endswith("python -m aebayes manifest --study tiny.yaml --folder results/tiny\n")
     assert ("uv run python -m aebayes" in output) == uv
 
 

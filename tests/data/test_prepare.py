@@ -111,7 +111,7 @@ def test_raw_file_missing_or_wrong_is_named_with_the_remedy(tiny, tmp_path, dama
     with pytest.raises(AebayesError) as caught:
         made("tiny", tmp_path, tmp_path / "raw")
     assert str(path) in caught.value.problem
-    assert "fetch dataset tiny" in caught.value.remedy
+    assert "python -m aebayes fetch tiny" in caught.value.remedy
     assert not (tmp_path / "tiny.npz").exists()
 
 

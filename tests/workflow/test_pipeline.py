@@ -159,4 +159,10 @@ def test_bad_input_ends_with_one_clear_message_before_anything_runs(bare):
         output = done.stdout + done.stderr
         assert all(words in output for words in (*expected, "remedy", "tiny.yaml")), output
         assert "Traceback" not in output
+    study_file.write_text(good)
+    with (bare.folder / "config/published.yaml").open("a") as published:
+        published.write("unknown: 3\n")
+    done = bare.snakemake("all")
+    assert done.returncode != 0
+    assert "published.yaml: unknown" in done.stdout + done.stderr
     assert not (bare.folder / "results").exists()

@@ -18,6 +18,7 @@ from aebayes.errors import AebayesError, as_typed
 from aebayes.figures import check_suited, inputs as figure_inputs
 from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
+from aebayes.tables.published import load_published
 
 try:
     STUDY = load_config(config, Path("config/config.yaml"))
@@ -30,6 +31,7 @@ try:
     TABLES = {name: table_inputs(name, STUDY) for name in STUDY.tables}
     FIGURES = {name: figure_inputs(name, STUDY) for name in STUDY.figures}
     check_suited(STUDY)
+    load_published()  # which tables would find broken after all training
 except AebayesError as problem:
     raise WorkflowError(as_typed(str(problem)))
 

@@ -257,14 +257,20 @@ def seal(content: dict, folder: Path) -> None:
     write_text(folder / SEAL, f"{hashlib.sha256(text.encode()).hexdigest()}  {MANIFEST}\n")
 
 
-def read_manifest(folder: Path) -> dict:
+def read_manifest(folder: Path, remedy: str | None = None) -> dict:
     """The sealed manifest of a study's folder.
+
+    Args:
+        remedy: where there is none.
 
     Raises:
         AebayesError: it is missing, is not what its seal says, or names what cannot be followed.
     """
     path, seal_path = folder / MANIFEST, folder / SEAL
-    remedy = "finish the study, or make one: python -m aebayes manifest"
+    remedy = remedy or (
+        "finish the study, name another folder, or make one: python -m aebayes manifest "
+        f"--folder {folder}"
+    )
     for needed in (path, seal_path):
         if not needed.is_file():
             raise AebayesError(f"{needed} is missing", remedy)

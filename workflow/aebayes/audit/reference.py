@@ -127,7 +127,11 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
             nothing is written then. Or a file that can be had from nowhere or comes back with
             other bytes; what was restored before stays.
     """
-    manifest = read_manifest(reference)
+    manifest = read_manifest(
+        reference,
+        "make reference results of the finished study: python -m aebayes promote; or name others: "
+        "--reference",
+    )
     refuse_another_study(manifest, study, reference)
     there, back = Place(reference, root), Place(folder, root)
     artefacts = manifest["artefacts"]

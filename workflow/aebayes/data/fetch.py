@@ -125,7 +125,7 @@ def _fetch_file(
             return target
     with suppress(OSError):
         folder.rmdir()  # where every source failed, nothing is left of the tries
-    raise _nowhere(recipe.name, file, folder, failures)
+    raise _nowhere(recipe, file, folder, failures)
 
 
 def _folders(recipe: Recipe) -> list[str]:
@@ -273,13 +273,14 @@ def _reason(problem: BaseException) -> str:
 
 
 def _nowhere(
-    name: str, file: RawFile, folder: Path, failures: list[tuple[str, Unusable]]
+    recipe: Recipe, file: RawFile, folder: Path, failures: list[tuple[str, Unusable]]
 ) -> AebayesError:
+    held = " or ".join(f"{name}/{file.served}" for name in _folders(recipe))
     tried = "".join(f"\n  {source}: {problem}" for source, problem in failures)
     internet = ", or connect to the internet" if file.addresses else ""
     return AebayesError(
-        f"cannot get {file.name} of dataset {name}; tried{tried}",
-        f"name a mirror (a directory or URL that holds {name}/{file.served}) in the config's "
+        f"cannot get {file.name} of dataset {recipe.name}; tried{tried}",
+        f"name a mirror (a directory or URL that holds {held}) in the config's "
         f"mirrors or in {MIRRORS_VARIABLE}, or put {file.served} into {folder}{internet}; then "
         "start again",
     )

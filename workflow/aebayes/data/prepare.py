@@ -58,7 +58,8 @@ def _verify_raw_files(recipe: Recipe, folder: Path) -> None:
             verify(file, folder / file.name)
         except Unusable as problem:
             raise AebayesError(
-                f"{folder / file.name}: {problem}", f"fetch dataset {recipe.name} (again)"
+                f"{folder / file.name}: {problem}",
+                f"fetch it: python -m aebayes fetch {recipe.name}",
             ) from problem
 
 

@@ -121,7 +121,9 @@ def figure_of(name: str, study: Study) -> Figure:
         AebayesError: it does not, or the study has not; names those that do.
     """
     if name not in FIGURES:
-        raise AebayesError(f"unknown figure {name!r}", f"use one of: {', '.join(FIGURES)}")
+        raise AebayesError(
+            f"{study.path}: unknown figure {name!r}", f"use one of: {', '.join(FIGURES)}"
+        )
     if name not in study.content["figures"]:
         known = ", ".join(study.content["figures"]) or "none"
         raise AebayesError(
