@@ -160,9 +160,17 @@ def test_bad_input_ends_with_one_clear_message_before_anything_runs(bare):
         assert all(words in output for words in (*expected, "remedy", "tiny.yaml")), output
         assert "Traceback" not in output
     study_file.write_text(good)
-    with (bare.folder / "config/published.yaml").open("a") as published:
-        published.write("unknown: 3\n")
-    done = bare.snakemake("all")
-    assert done.returncode != 0
-    assert "published.yaml: unknown" in done.stdout + done.stderr
+    cases = {
+        "config.yaml": ("study: [pocket\n", "config.yaml is not YAML: line "),
+        "published.yaml": ("unknown: 3\n", "published.yaml: unknown"),
+    }
+    for name, (line, expected) in cases.items():
+        path = bare.folder / "config" / name
+        good = path.read_text()
+        path.write_text(good + line)
+        done = bare.snakemake("all")
+        assert done.returncode != 0
+        output = done.stdout + done.stderr
+        assert expected in output and "remedy" in output, output
+        path.write_text(good)
     assert not (bare.folder / "results").exists()

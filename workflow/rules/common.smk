@@ -11,7 +11,7 @@ sys.path.insert(0, str(LIBRARY))
 
 from snakemake.exceptions import WorkflowError
 
-from aebayes.config import load_config
+from aebayes.config import load_config, read_yaml
 from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError, as_typed
@@ -19,6 +19,15 @@ from aebayes.figures import check_suited, inputs as figure_inputs
 from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
 from aebayes.tables.published import load_published
+
+try:
+    read_yaml(Path("config/config.yaml"))  # Snakemake's own error names neither file nor line
+except AebayesError as problem:
+    raise WorkflowError(as_typed(str(problem)))
+
+
+configfile: "config/config.yaml"
+
 
 try:
     STUDY = load_config(config, Path("config/config.yaml"))
