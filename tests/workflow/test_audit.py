@@ -276,7 +276,10 @@ def test_only_a_clean_study_is_promoted_and_a_new_run_is_compared_with_it(copy):
     before = {path: path.read_bytes() for path in data.iterdir()}
     record = data / "digits.provenance.json"
     record.write_bytes(before[record].replace(b'"rule"', b'"rule" '))
-    again = audit(copy, "--folder", reference, "--out", copy.folder / "results/of-reference")
+    own = (copy.folder / "results/tiny/audit/audit.json").read_bytes()
+    again = audit(copy, "--folder", reference)
+    assert (reference / "audit/index.html").is_file()
+    assert (copy.folder / "results/tiny/audit/audit.json").read_bytes() == own
     shutil.rmtree(data)
     alone = audit(copy, "--folder", reference, "--out", copy.folder / "results/of-reference")
     data.mkdir()

@@ -295,7 +295,9 @@ def manifest(study: str, without: tuple[str, ...], folder: Path | None, partial:
 @main.command()
 @study_option
 @folder_option
-@path_option("--out", "Where audit.json and index.html go.  [default: results/<study>/audit]")
+@path_option(
+    "--out", "Where audit.json and index.html go.  [default: audit/ in the study's folder]"
+)
 @click.option("--deep", is_flag=True, help="Compute metrics and datasets anew, too.")
 @click.option("--quick", is_flag=True, help="Only hashes and links: make nothing again.")
 @reporting
@@ -311,11 +313,11 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
     if deep and quick:
         raise click.UsageError("--quick makes nothing again, --deep makes all: name one of them")
     chosen = load_study(study)
-    results = RESULTS / chosen.name
-    checked = Audit.of(chosen, folder or results)
+    folder = folder or RESULTS / chosen.name
+    checked = Audit.of(chosen, folder)
     if not quick:
         make_again(checked, deep, lambda what: click.echo(f"making again: {what}", err=True))
-    out = out or results / "audit"
+    out = out or folder / "audit"
     report(checked, out)
     for key, finding in sorted(checked.findings.items()):
         if finding.status not in SOUND:
