@@ -21,7 +21,8 @@ from aebayes.tables import inputs as table_inputs
 from aebayes.tables.published import load_published
 
 try:
-    read_yaml(Path("config/config.yaml"))  # Snakemake's own error names neither file nor line
+    # Snakemake's own error names neither file nor line.
+    read_yaml(Path("config/config.yaml"))
 except AebayesError as problem:
     raise WorkflowError(as_typed(str(problem)))
 
