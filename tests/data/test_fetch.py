@@ -58,6 +58,11 @@ def test_a_shared_folder_of_the_datasets_own_name_is_looked_into_once(tmp_path, 
     assert tried.count(str(tmp_path / "mirror" / "celeba" / "img_align_celeba.zip")) == 1
 
 
+def test_a_shared_folder_is_named_where_a_mirror_lacks_the_files(tmp_path, no_way_out):
+    remedy = failure("celeba_10k_32", tmp_path / "raw", [str(tmp_path / "mirror")]).remedy
+    assert "or celeba/celeba_10000_89x109.zip)" in remedy
+
+
 def test_http_mirror_gives_the_same_bytes(tiny, raw, tmp_path, serve):
     paths = fetch("tiny", raw, [serve(tiny.fill(tmp_path / "mirror"))], True)
     assert [path.read_bytes() for path in paths] == [tiny.images, tiny.labels]

@@ -270,14 +270,23 @@ def flip_last_bit(path):
     path.write_bytes(content)
 
 
-def test_state_with_a_flipped_bit_is_not_gone_on_from(prepared, tmp_path, capsys):
+def change_step(path):
+    """Change the step in a state's header, which stays a header."""
+    content = path.read_bytes()
+    changed = content.replace(b'\\"step\\": 1', b'\\"step\\": 3')
+    assert changed != content
+    path.write_bytes(changed)
+
+
+@pytest.mark.parametrize("damage", [flip_last_bit, change_step])
+def test_damaged_state_that_is_readable_is_not_gone_on_from(prepared, tmp_path, capsys, damage):
     experiment = tiny.experiment("vae", "digits")
     whole = run(prepared, tmp_path / "whole", experiment)
     with pytest.raises(Interrupted):
         run(prepared, tmp_path / "parts", experiment, interruptions=Interruptions(0))
-    flip_last_bit(tmp_path / "parts" / "resume.safetensors")
+    damage(tmp_path / "parts" / "resume.safetensors")
     assert run(prepared, tmp_path / "parts", experiment) == whole
-    assert "its tensors are not those that were saved" in capsys.readouterr().out
+    assert "it is not what was saved" in capsys.readouterr().out
 
 
 def test_folder_that_cannot_be_written_ends_with_one_clear_error(prepared, tmp_path):
@@ -475,6 +484,8 @@ def test_start_that_does_not_fit_is_refused_and_says_what_to_train(
     with pytest.raises(AebayesError, match=said) as refusal:
         run(prepared, tmp_path / "after", after, source=source, **options)
     assert "train before" in refusal.value.remedy
+    copied = f"dvc checkout --force {source / change.get('damaged', '')}"
+    assert (copied in refusal.value.remedy) == ("damaged" in change)
 
 
 @pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")

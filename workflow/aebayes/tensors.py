@@ -11,7 +11,7 @@ from torch import Tensor
 from aebayes.files import write_bytes
 
 UNREADABLE = (SafetensorError, OSError, KeyError, ValueError)
-SEAL = "tensors_sha256"
+SEAL = "sha256"
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict, sealed: bool = False) -> None:
@@ -20,13 +20,18 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], about: dict, sealed: bo
     The header is one metadata entry: safetensors writes several in an arbitrary order.
 
     Args:
-        sealed: the header holds a hash of the tensors, which `load_tensors` checks: for a file of
-            which no record tells.
+        sealed: the header holds a hash of itself and the tensors, which `load_tensors` checks: for
+            a file of which no record tells.
     """
     content = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     if sealed:
-        about = about | {SEAL: seal(content)}
-    write_bytes(path, save(content, metadata={"aebayes": json.dumps(about, sort_keys=True)}))
+        about = about | {SEAL: hashlib.sha256(to_bytes(content, about)).hexdigest()}
+    write_bytes(path, to_bytes(content, about))
+
+
+def to_bytes(tensors: dict[str, Tensor], about: dict) -> bytes:
+    """Tensors and a JSON header as safetensors."""
+    return save(tensors, metadata={"aebayes": json.dumps(about, sort_keys=True)})
 
 
 def load_tensors(path: Path, keys: set[str]) -> tuple[dict[str, Tensor], dict]:
@@ -44,14 +49,11 @@ def load_tensors(path: Path, keys: set[str]) -> tuple[dict[str, Tensor], dict]:
             raise ValueError(f"its header lacks one of {', '.join(sorted(keys))}")
         # Copies, which lie in memory as what was saved did: products of others can round otherwise.
         tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    if SEAL in about and about[SEAL] != seal(tensors):
-        raise ValueError("its tensors are not those that were saved")
+    if SEAL in about:
+        sealed = {key: value for key, value in about.items() if key != SEAL}
+        if hashlib.sha256(to_bytes(tensors, sealed)).hexdigest() != about[SEAL]:
+            raise ValueError("it is not what was saved")
     return tensors, about
-
-
-def seal(tensors: dict[str, Tensor]) -> str:
-    """A hash of tensors, of their names, kinds and shapes: what `save_tensors` would write."""
-    return hashlib.sha256(save(tensors)).hexdigest()
 
 
 def part_of(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

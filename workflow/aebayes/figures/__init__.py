@@ -121,9 +121,8 @@ def figure_of(name: str, study: Study) -> Figure:
         AebayesError: it does not, or the study has not; names those that do.
     """
     if name not in FIGURES:
-        raise AebayesError(
-            f"{study.path}: unknown figure {name!r}", f"use one of: {', '.join(FIGURES)}"
-        )
+        where = f"{study.path}: " if name in study.content["figures"] else ""
+        raise AebayesError(f"{where}unknown figure {name!r}", f"use one of: {', '.join(FIGURES)}")
     if name not in study.content["figures"]:
         known = ", ".join(study.content["figures"]) or "none"
         raise AebayesError(

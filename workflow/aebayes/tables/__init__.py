@@ -36,9 +36,8 @@ def table_of(name: str, study: Study) -> Table:
         AebayesError: it does not, or the study has not; names those that do.
     """
     if name not in TABLES:
-        raise AebayesError(
-            f"{study.path}: unknown table {name!r}", f"use one of: {', '.join(TABLES)}"
-        )
+        where = f"{study.path}: " if name in study.content["tables"] else ""
+        raise AebayesError(f"{where}unknown table {name!r}", f"use one of: {', '.join(TABLES)}")
     if name not in study.content["tables"]:
         known = ", ".join(study.content["tables"]) or "none"
         raise AebayesError(
