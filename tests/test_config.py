@@ -873,6 +873,8 @@ def test_models_without_weights_to_sample_by_are_taken_as_they_are(tmp_path, met
             {"objective.distortion": None, "objective.two_views": True},
             "objective.two_views: it takes objective.distortion",
         ),
+        ("m2", {"objective.class_balance": 0.1}, "objective.class_balance: unknown"),
+        ("categorical_aae", {"objective.class_balance": 0}, "objective.class_balance: "),
         ("m2", {"adversary": tiny.LAYERS}, "adversary: M2 has none"),
         ("m2", {"model.encoder.hidden": []}, "model.encoder.hidden: class_then_style takes a lay"),
         ("classifier", {"model.decoder": tiny.LAYERS}, "model.decoder: a classifier has no code"),

@@ -3,11 +3,12 @@
 import pytest
 import tiny
 import torch
+from scipy.stats import entropy
 from torch import nn
 from truths import settings
 
 from aebayes.methods.base import Batch
-from aebayes.methods.categorical_aae import CategoricalAAE
+from aebayes.methods.categorical_aae import CategoricalAAE, imbalance
 from aebayes.methods.classifier import SupervisedClassifier
 from aebayes.methods.m2 import M2
 from aebayes.methods.make import make_method
@@ -124,6 +125,33 @@ def test_of_two_views_one_gives_the_class_and_the_other_is_made_from_that_and_it
     assert torch.equal(codes[0][..., :10], codes[2][..., :10])
     assert not torch.equal(codes[0], codes[1])
     assert not torch.equal(codes[0], codes[2])
+
+
+def test_imbalance_is_the_divergence_of_the_mean_from_the_prior_and_brings_lost_classes_back():
+    logits = torch.randn(2, 50, 6, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    mean = logits.softmax(-1).mean(1)
+    expected = [entropy([1 / 6] * 6, row) for row in mean.numpy()]
+    assert imbalance(logits).tolist() == pytest.approx(expected, rel=1e-12)
+    assert imbalance(torch.full((1, 5, 6), 3.0)).item() == pytest.approx(0.0, abs=1e-6)
+    lost = torch.zeros(1, 50, 6)
+    lost[..., 2] = -60.0  # a probability that the mean's own logarithm would lose
+    lost.requires_grad_()
+    (slope,) = torch.autograd.grad(imbalance(lost).sum(), lost)
+    # By q(y|x) / 50 mean of it a class's share of the gradient falls on every image alike.
+    torch.testing.assert_close(slope[..., 2], torch.full((1, 50), -1 / 6 / 50))
+
+
+def test_class_balance_weighs_the_imbalance_in_the_generators_loss_alone():
+    losses = {}
+    for weight in (None, 0.3):
+        objective = {"class_balance": weight} if weight else {}
+        method = method_of("categorical_aae", objective=objective)
+        seen = torch.rand(2, 20, 16, generator=torch.Generator().manual_seed(1))
+        losses[weight] = method.generator_loss(seen, torch.zeros(()), seen)
+        method.eval()
+    method.train()
+    expected = 0.3 * imbalance(method.model.encoder.logits(seen))
+    torch.testing.assert_close(losses[0.3] - losses[None], expected)
 
 
 @pytest.mark.parametrize("name", ["categorical_aae", "classifier"])

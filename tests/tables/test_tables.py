@@ -392,6 +392,11 @@ def test_the_caption_tells_which_runs_saw_distorted_images(study: Study, tmp_pat
     cells_of("avb-table-1", study, tmp_path)
     caption = (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
     assert "by up to 0.5 pixels, class and style each of a view of its own), which" in caption
+    assert "class balance" not in caption
+    study.content["experiments"]["aae"]["objective"]["class_balance"] = 0.1
+    cells_of("avb-table-1", study, tmp_path)
+    caption = (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
+    assert "Trained with a class balance, which the papers have not: AAE." in caption
     assert r"15$^\circ$" in (tmp_path / "tables" / "avb-table-1.tex").read_text()
 
 

@@ -11,7 +11,13 @@ too near push each other away.
 
 With two views, which the paper has not, the reconstruction phase distorts each image twice, and
 reconstructs one view from its own style and the other's class: to y is left what views share.
+
+With a class balance, which the paper has not either, the generator also minimises what a minibatch's
+mean of q(y|x) lacks of p(y): a cluster that no image says any more comes back. The discriminator
+alone tells the encoder too little of it, as a softmax gives a class that it never says no gradient.
 """
+
+import math
 
 import torch
 from torch import Tensor
@@ -41,6 +47,7 @@ class CategoricalAAE(ClassMethod):
         self.takes_labelled = "labelled" in objective
         corrupt(self, objective, shape)
         self.two_views = objective.get("two_views", False)
+        self.class_balance = objective.get("class_balance", 0.0)
         self.instance_noise = objective.get("instance_noise", 0.0)
 
     def phases(self) -> list[Phase]:
@@ -111,6 +118,20 @@ class CategoricalAAE(ClassMethod):
         return losses
 
     def generator_loss(self, x: Tensor, blur: Tensor, seen: Tensor) -> Tensor:
-        """The encoder's loss against both discriminators: (R, B, X) -> (R,)."""
-        t_y, t_z = self.logits(self.model.encoder(seen) + blur)
-        return (self.generator(t_y) + self.generator(t_z)).mean(1)
+        """The encoder's loss against both discriminators, and of balance: (R, B, X) -> (R,)."""
+        logits, style = self.model.encoder.heads(seen)
+        t_y, t_z = self.logits(torch.cat([logits.softmax(-1), style], -1) + blur)
+        losses = (self.generator(t_y) + self.generator(t_z)).mean(1)
+        if self.class_balance:
+            losses = losses + self.class_balance * imbalance(logits)
+        return losses
+
+
+def imbalance(logits: Tensor) -> Tensor:
+    """KL(p(y) ‖ mean of q(y|x) over a minibatch) in nats, p uniform: (R, B, C) -> (R,).
+
+    The direction that weighs a class by p(y): in the other, one that no image says adds nothing.
+    """
+    images, classes = logits.shape[1:]
+    mean = logits.log_softmax(-1).logsumexp(1) - math.log(images)  # (R, C), of logarithms
+    return -mean.mean(-1) - math.log(classes)

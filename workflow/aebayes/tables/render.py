@@ -211,6 +211,7 @@ class Layout:
             plural = "s" if replicas[-1] > 1 else ""
             sentences.append(f"Ours: {spread} {counted} replica{plural}{self.trained()}.")
         sentences += self.distorted()
+        sentences += self.held_in_balance()
         if any(cell.ours.standard_error is not None for cell in self.cells.values()):
             sentences.append("s.e.: standard error over test images, of a single replica.")
         if self.beside:
@@ -250,6 +251,17 @@ class Layout:
             f"Trained on distorted images ({told}), which the papers' are not: {'; '.join(of)}."
             for told, of in labels.items()
         ]
+
+    def held_in_balance(self) -> list[str]:
+        """Which experiments train with a class balance."""
+        labels = [
+            label
+            for label, run in self.runs.items()
+            if run.settings["objective"].get("class_balance")
+        ]
+        if not labels:
+            return []
+        return [f"Trained with a class balance, which the papers have not: {'; '.join(labels)}."]
 
     def definitions(self) -> list[tuple[Quantity, str]]:
         """What each quantity is."""
