@@ -23,6 +23,10 @@ localrules:
     figures,
 
 
+onstart:
+    fork_steps()
+
+
 rule all:
     default_target: True
     input:

@@ -1,5 +1,6 @@
 """The study, read and checked, and where its files lie."""
 
+import atexit
 import os
 import sys
 from functools import cache
@@ -16,6 +17,7 @@ from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError, as_typed
 from aebayes.figures import check_suited, inputs as figure_inputs
+from aebayes.forkserver import ADDRESS, ForkServer
 from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
 from aebayes.tables.published import load_published
@@ -66,6 +68,17 @@ PREFIX += f"export PYTHONPATH={quote(str(LIBRARY))}; "
 if not workflow.deployment_settings.deployment_method:
     PREFIX += f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; '
 shell.prefix(PREFIX)
+
+
+def fork_steps():
+    """Have steps forked from one process, if they run on this machine and in this environment."""
+    elsewhere = workflow.resource_settings.nodes
+    if elsewhere or workflow.deployment_settings.deployment_method:
+        return
+    server = ForkServer.start() if config["fork_steps"] else None
+    if server:
+        atexit.register(server.stop)
+        shell.prefix(f"{PREFIX}export {ADDRESS}={quote(str(server.address))}; ")
 
 
 wildcard_constraints:

@@ -12,9 +12,9 @@ too near push each other away.
 With two views, which the paper has not, the reconstruction phase distorts each image twice, and
 reconstructs one view from its own style and the other's class: to y is left what views share.
 
-With a class balance, which the paper has not either, the generator also minimises what a minibatch's
-mean of q(y|x) lacks of p(y): a cluster that no image says any more comes back. The discriminator
-alone tells the encoder too little of it, as a softmax gives a class that it never says no gradient.
+With a class balance, which the paper has not either, the generator also minimises what the mean of
+q(y|x) over a minibatch lacks of p(y): a cluster that no image says any more comes back. The
+discriminator alone cannot bring it: a softmax gives a class that it never says no gradient.
 """
 
 import math
