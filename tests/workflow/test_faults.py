@@ -7,9 +7,10 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner, Result
 from projects import TOOLS, Project, make_project, study
@@ -20,10 +21,12 @@ NOTHING = "Nothing to be done"
 KILLS = 20
 
 
-def start(project: Project, *options: str, cores: int = 8) -> subprocess.Popen:
+def start(
+    project: Project, *options: str, cores: int = 8, config: Sequence[str] = ()
+) -> subprocess.Popen:
     """The pipeline, in a process group of its own."""
     command = [TOOLS / "snakemake", "--cores", str(cores), "all", *options]
-    command += ["--config", "study=tiny.yaml"]
+    command += ["--config", "study=tiny.yaml", *config]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     environment = project.environment()
     return subprocess.Popen(
@@ -98,6 +101,36 @@ def test_run_that_is_asked_to_stop_goes_on_later_and_refuses_a_second_at_once(fi
     assert first.wait(timeout=900) == 0
     log = (project.folder / "results/tiny/logs/train-avb-four-points.log").read_text()
     assert "going on from step" in log
+    assert project.results() == finished.results()
+
+
+def forking(process: subprocess.Popen) -> list[psutil.Process]:
+    """The server that forks a pipeline's steps, and what it has forked."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    return [child for child in children if "aebayes.forkserver" in child.cmdline()]
+
+
+@pytest.mark.slow
+def test_killed_pipeline_takes_its_forked_training_along_whose_state_is_saved(finished, tmp_path):
+    project = with_avb_to_do(finished, tmp_path / "forked")
+    state = project.folder / "results/tiny/resume/avb-four-points.safetensors"
+    process = start(project)
+    wait_for(state, process)
+    server, *_ = found = forking(process)
+    assert {child.pid for child in server.children()} & {child.pid for child in found}
+    process.kill()  # Snakemake alone
+    process.wait()
+    _, left = psutil.wait_procs(found, timeout=60)
+    assert left == []
+    log = project.folder / "results/tiny/logs/train-avb-four-points.log"
+    assert "was asked to stop (SIGTERM)" in log.read_text()
+
+    log.unlink()
+    alone = start(project, "--nolock", config=["fork_steps=False"])
+    wait_for(log, alone)
+    assert forking(alone) == []
+    assert alone.wait(timeout=900) == 0
+    assert "going on from step" in log.read_text()
     assert project.results() == finished.results()
 
 

@@ -3,25 +3,28 @@
 The workflow starts it, and it ends with the workflow. `python -m aebayes train ...` then hands
 its arguments, folder, environment and standard streams over, and ends as the forked process does.
 What that one computes is what it would have computed alone: it imports this library itself, and
-shares only what was imported of others.
+shares only what was imported of others. Linux only; elsewhere, and whenever a server cannot be
+had, steps run alone.
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import runpy
+import secrets
 import selectors
 import signal
 import socket
+import struct
 import subprocess
 import sys
-import tempfile
-import warnings
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 
-ADDRESS = "AEBAYES_FORK_SERVER"  # the environment variable that tells a step where it listens
+LIBRARY = Path(__file__).parents[1]
+ADDRESS = "AEBAYES_FORK_SERVER"  # the environment variable that tells a step where one listens
 # What each step imports of other libraries, and takes long.
 IMPORTED = {
     "train": ("jsonschema", "numpy", "scipy.spatial", "torch"),
@@ -29,10 +32,14 @@ IMPORTED = {
     "table": ("jsonschema", "pandas"),
     "figure": ("jsonschema", "matplotlib.pyplot", "pandas", "seaborn"),
 }
-LIBRARY = Path(__file__).parents[1]
+STREAMS = {0, 1, 2}
 REQUEST = 1 << 17  # bytes, at most
-STREAMS = 3
-STOP = b"stop"
+ALONE = b"alone"  # the answer to a request that cannot be met
+ASKED_TO_STOP = {signal.SIGINT, signal.SIGTERM}
+PR_SET_PDEATHSIG = 1  # of prctl(2)
+# Snakemake gives each job its rule's threads in these; OpenBLAS reads its own when it is loaded.
+BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+THREADS = (BLAS_THREADS, "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -40,31 +47,33 @@ class ForkServer:
     """A server as its starter sees it: there as long as this object is.
 
     Args:
-        address: where it listens.
+        address: where it listens, a name of Linux's abstract sockets, which are no files.
     """
 
     process: subprocess.Popen
-    address: Path
+    address: str
 
     @classmethod
     def start(cls) -> "ForkServer | None":
-        """Start a server, if this system can fork after an import and watch what it forked."""
-        if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        """Start a server, if this system has what it takes."""
+        if not sys.platform.startswith("linux"):
             return None
-        address = Path(tempfile.mkdtemp(prefix="aebayes-")) / "socket"
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-            try:
-                listener.bind(str(address))
-            except OSError:  # a path of more than 107 bytes
-                address.parent.rmdir()
-                return None
-            listener.listen(socket.SOMAXCONN)
-            process = subprocess.Popen(
-                [sys.executable, "-m", "aebayes.forkserver", str(listener.fileno()), str(address)],
-                stdin=subprocess.PIPE,
-                pass_fds=[listener.fileno()],
-                env=os.environ | {"PYTHONPATH": str(LIBRARY)},
-            )
+        address = f"aebayes-{secrets.token_hex(16)}"
+        environment = os.environ | dict.fromkeys(THREADS, "1") | {"PYTHONPATH": str(LIBRARY)}
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # as in the rules
+        try:
+            os.close(os.pidfd_open(os.getpid()))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+                listener.bind(f"\0{address}")
+                listener.listen(socket.SOMAXCONN)
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "aebayes.forkserver", str(listener.fileno())],
+                    stdin=subprocess.PIPE,
+                    pass_fds=[listener.fileno()],
+                    env=environment,
+                )
+        except OSError:
+            return None
         return cls(process, address)
 
     def stop(self) -> None:
@@ -87,31 +96,42 @@ class Serving:
     # Not by epoll, whose list a forked process shares.
     selector: selectors.BaseSelector = field(default_factory=selectors.PollSelector)
     clients: dict[int, socket.socket] = field(default_factory=dict)  # by the forked process
+    ending: bool = False
 
-    def run(self) -> list[str] | None:
+    def run(self) -> dict | None:
         """Fork until who started the server is gone and every step has ended.
 
         Returns:
-            In a forked process the arguments that it was asked to run with, elsewhere None.
+            In a forked process what it was asked for, with signals held back; elsewhere None.
         """
         self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
         self.selector.register(self.lifeline, selectors.EVENT_READ, self.end)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal
         signal.signal(signal.SIGTERM, self.ask_to_stop)
-        while self.clients or self.lifeline in self.selector.get_map():
-            for key, _ in self.selector.select():
-                arguments = key.data(key.fileobj)
-                if arguments is not None:
-                    return arguments
+        while self.clients or not self.ending:
+            ready = self.selector.select()
+            # So that a signal meets a process and its client both there, or both gone.
+            signal.pthread_sigmask(signal.SIG_BLOCK, ASKED_TO_STOP)
+            for key, _ in ready:
+                request = key.data(key.fileobj)
+                if request is not None:
+                    self.leave()
+                    return request
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
         return None
 
     def accept(self, listener: socket.socket) -> None:
         """A client has connected."""
-        client, _ = listener.accept()
-        self.selector.register(client, selectors.EVENT_READ, self.fork)
+        with contextlib.suppress(OSError):
+            client, _ = listener.accept()
+            if of_this_user(client):
+                self.selector.register(client, selectors.EVENT_READ, self.answer)
+            else:
+                client.close()
 
     def end(self, lifeline: int) -> None:
         """Who started the server is gone: end what it wanted."""
+        self.ending = True
         self.selector.unregister(lifeline)
         self.selector.unregister(self.listener)
         self.listener.close()
@@ -122,32 +142,50 @@ class Serving:
         for process in self.clients:
             os.kill(process, signal.SIGTERM)
 
-    def fork(self, client: socket.socket) -> list[str] | None:
-        """Start what a client asks for; in the new process its arguments."""
+    def answer(self, client: socket.socket) -> dict | None:
+        """Start what a client asks for, or leave it to it; in a forked process its request."""
         self.selector.unregister(client)
-        message, streams, _, _ = socket.recv_fds(client, REQUEST, STREAMS)
-        if len(streams) < STREAMS:  # it has gone
-            client.close()
-            return None
-        request = json.loads(message)
-        for module in IMPORTED[request["arguments"][0]]:
-            with contextlib.suppress(ImportError):  # the step will say so
-                import_module(module)
-        with warnings.catch_warnings():
-            # Of threads: numpy's OpenBLAS ends its own before a fork.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            process = os.fork()
-        if not process:
-            self.leave()
-            become(request, streams)
-            return request["arguments"]
+        streams = []
+        try:
+            message, streams, _, _ = socket.recv_fds(client, REQUEST, len(STREAMS))
+            if self.ending or not message:
+                client.close()
+                return None
+            request = json.loads(message) | {"server": os.getpid(), "streams": streams}
+            for module in IMPORTED[request["arguments"][0]]:
+                with contextlib.suppress(Exception):  # the step will say so
+                    import_module(module)
+            if len(streams) < len(STREAMS) or not STREAMS.isdisjoint(streams):
+                raise ValueError
+            if self.fork(client) == 0:
+                return request
+        except (OSError, ValueError, LookupError, TypeError):  # a full machine, or no request
+            with client, contextlib.suppress(OSError):  # it is gone
+                client.send(ALONE)
         for stream in streams:
             os.close(stream)
+        return None
+
+    def fork(self, client: socket.socket) -> int:
+        """Fork, and watch client and process; as os.fork.
+
+        Raises:
+            OSError: that cannot be done now.
+        """
+        process = os.fork()
+        if process == 0:
+            self.clients[0] = client
+            return 0
+        try:
+            ended = os.pidfd_open(process)
+        except OSError:
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            raise
         self.clients[process] = client
         self.selector.register(client, selectors.EVENT_READ, lambda _: self.pass_on(process))
-        ended = os.pidfd_open(process)
         self.selector.register(ended, selectors.EVENT_READ, lambda _: self.tell(process, ended))
-        return None
+        return process
 
     def pass_on(self, process: int) -> None:
         """A client was asked to stop, or is gone: so is what it asked for."""
@@ -155,11 +193,11 @@ class Serving:
         if client is None:  # that has just ended
             return
         message = b""
-        with contextlib.suppress(ConnectionError):
-            message = client.recv(len(STOP))
+        with contextlib.suppress(OSError):
+            message = client.recv(REQUEST)
         if not message:
             self.selector.unregister(client)
-        os.kill(process, signal.SIGTERM)
+        os.kill(process, int(message) if message.isdigit() else signal.SIGTERM)
 
     def tell(self, process: int, ended: int) -> None:
         """A forked process has ended: tell its client how."""
@@ -180,21 +218,40 @@ class Serving:
             client.close()
 
 
-def become(request: dict, streams: list[int]) -> None:
-    """Take over a client's standard streams, folder and environment."""
-    for number, stream in enumerate(streams):
+def of_this_user(peer: socket.socket) -> bool:
+    """Whether the other side of a socket runs as this user."""
+    credentials = struct.Struct("3i")  # process, user, group
+    found = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, credentials.size)
+    return credentials.unpack(found)[1] == os.getuid()
+
+
+def become(request: dict) -> None:
+    """Take over a client's standard streams, folder, environment, threads and signals."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != request["server"]:  # it was gone before that
+        sys.exit(128 + signal.SIGTERM)
+    for number, stream in enumerate(request["streams"]):
         os.dup2(stream, number)
         os.close(stream)
-    sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
+    if sys.stdout:
+        sys.stdout.reconfigure(line_buffering=sys.stdout.isatty())
     os.chdir(request["folder"])
+    before = os.environ.get(BLAS_THREADS)
     os.environ.clear()
     os.environ.update(request["environment"])
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if os.environ.get(BLAS_THREADS) != before and "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        limit = os.environ.get(BLAS_THREADS) or len(os.sched_getaffinity(0))
+        threadpool_limits(int(limit), user_api="blas")
+    interrupt = signal.SIG_IGN if request["deaf"] else signal.default_int_handler
+    signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ASKED_TO_STOP)
 
 
 def run_forked(arguments: list[str]) -> int | None:
-    """Have a server run a command, if there is one and it knows the command; its exit status.
+    """Have a server run a command, if there is one that knows and can run it; its exit status.
 
     Raises:
         SystemExit: the server has taken the command and is gone.
@@ -202,26 +259,39 @@ def run_forked(arguments: list[str]) -> int | None:
     address = os.environ.pop(ADDRESS, None)
     if not address or not arguments or arguments[0] not in IMPORTED:
         return None
-    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
+    request = {
+        "arguments": arguments,
+        "folder": os.getcwd(),
+        "environment": dict(os.environ),
+        "deaf": signal.getsignal(signal.SIGINT) is signal.SIG_IGN,
+    }
     message = json.dumps(request).encode()
     if len(message) > REQUEST:
         return None
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server:
         try:
-            server.connect(address)
-            socket.send_fds(server, [message], range(STREAMS))
-        except OSError:  # none listens
+            server.connect(f"\0{address}")
+            if server.fileno() in STREAMS or not of_this_user(server):
+                return None
+            socket.send_fds(server, [message], sorted(STREAMS))
+        except OSError:  # none listens, or a standard stream is closed
             return None
 
-        def ask_to_stop(*_: object) -> None:
+        def pass_on(number: int, _: object) -> None:
             with contextlib.suppress(OSError):  # it has ended
-                server.send(STOP)
+                server.send(str(number).encode())
 
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in the server
-        signal.signal(signal.SIGTERM, ask_to_stop)
+        before = {number: signal.getsignal(number) for number in ASKED_TO_STOP}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, pass_on)
         answer = b""
         with contextlib.suppress(ConnectionError):
             answer = server.recv(REQUEST)
+    if answer == ALONE:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        return None
     if not answer:
         sys.exit(f"error: what ran {arguments[0]} is gone\nremedy: start it again")
     status = int(answer)
@@ -229,16 +299,13 @@ def run_forked(arguments: list[str]) -> int | None:
 
 
 def main() -> None:
-    """Serve at the socket of a number and a path, the arguments, until standard input is closed."""
-    number, address = int(sys.argv[1]), Path(sys.argv[2])
+    """Serve at the socket whose number is the argument, until standard input is closed."""
     lifeline = os.dup(sys.stdin.fileno())
-    arguments = Serving(socket.socket(fileno=number), lifeline).run()
-    if arguments is None:
-        address.unlink(missing_ok=True)
-        address.parent.rmdir()
-        return
-    sys.argv = ["aebayes", *arguments]
-    runpy.run_module("aebayes", run_name="__main__", alter_sys=True)
+    request = Serving(socket.socket(fileno=int(sys.argv[1])), lifeline).run()
+    if request is not None:
+        become(request)
+        sys.argv = ["aebayes", *request["arguments"]]
+        runpy.run_module("aebayes", run_name="__main__", alter_sys=True)
 
 
 if __name__ == "__main__":

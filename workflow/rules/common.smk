@@ -67,6 +67,7 @@ PREFIX = "set -euo pipefail; unset PYTHONDONTWRITEBYTECODE; "
 PREFIX += f"export PYTHONPATH={quote(str(LIBRARY))}; "
 if not workflow.deployment_settings.deployment_method:
     PREFIX += f'export PATH={quote(str(Path(sys.executable).parent))}:"$PATH"; '
+PREFIX = PREFIX.replace("{", "{{").replace("}", "}}")  # which Snakemake would fill in
 shell.prefix(PREFIX)
 
 
@@ -78,7 +79,7 @@ def fork_steps():
     server = ForkServer.start() if config["fork_steps"] else None
     if server:
         atexit.register(server.stop)
-        shell.prefix(f"{PREFIX}export {ADDRESS}={quote(str(server.address))}; ")
+        shell.prefix(f"{PREFIX}export {ADDRESS}={server.address}; ")
 
 
 wildcard_constraints:
