@@ -118,7 +118,7 @@ def test_steps_run_beside_each_other(folder, server):
     assert len(forked(server)) == 3
     for process in processes:
         process.terminate()
-    assert [process.wait() for process in processes] == [143, 143, 143]
+    assert [process.wait(timeout=60) for process in processes] == [143, 143, 143]
     assert forked(server) == []
 
 
@@ -140,8 +140,20 @@ def test_a_step_that_is_asked_to_stop_passes_it_on_and_ends_with_its_status(
 ):
     process, state = begin(folder, server, f"stopped-{status}")
     process.send_signal(number)
-    assert process.wait() == status
+    assert process.wait(timeout=60) == status
     assert forked(server) == []
+    assert state.exists()
+
+
+def test_a_step_in_a_shells_background_hears_what_it_hears_alone(folder, server):
+    # Such a shell has SIGINT ignored; a training listens to it all the same.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process, state = begin(folder, server, "background")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
     assert state.exists()
 
 
@@ -169,14 +181,14 @@ def test_a_step_that_is_asked_to_stop_while_it_starts_stops_and_no_other_does(fo
             client.close()
     assert other.poll() is None
     other.terminate()
-    assert other.wait() == 143
+    assert other.wait(timeout=60) == 143
 
 
 def test_a_step_that_is_killed_takes_along_what_was_forked_for_it(folder, server):
     process, _ = begin(folder, server, "killed")
     assert len(forked(server)) == 1
     process.kill()
-    process.wait()
+    process.wait(timeout=60)
     wait_until(lambda: not forked(server))
     assert server.process.poll() is None
 
@@ -184,7 +196,7 @@ def test_a_step_that_is_killed_takes_along_what_was_forked_for_it(folder, server
 def test_a_forked_process_that_is_killed_is_told_as_a_shell_does(folder, server):
     process, _ = begin(folder, server, "lost")
     os.kill(*forked(server), signal.SIGKILL)
-    assert process.wait() == 128 + signal.SIGKILL
+    assert process.wait(timeout=60) == 128 + signal.SIGKILL
 
 
 def test_a_server_ends_with_who_started_it_and_stops_all_that_it_forked(folder):
@@ -192,7 +204,7 @@ def test_a_server_ends_with_who_started_it_and_stops_all_that_it_forked(folder):
     process, _ = begin(folder, server, "ended")
     server.process.send_signal(signal.SIGINT)  # Ctrl-C is for the others
     server.stop()
-    assert process.wait() == 143
+    assert process.wait(timeout=60) == 143
     assert server.process.returncode == 0
 
 
@@ -218,7 +230,7 @@ def test_a_module_that_cannot_be_imported_ends_its_step_alone(folder, server, mo
     assert run(folder, own.address, "train", "nope")[0] == 2
     own.stop()
     process.terminate()
-    assert process.wait() == 143
+    assert process.wait(timeout=60) == 143
 
 
 @pytest.mark.parametrize(

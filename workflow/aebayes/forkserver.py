@@ -308,10 +308,7 @@ def run_forked(arguments: list[str]) -> int | None:
             with contextlib.suppress(OSError):  # it has ended
                 server.send(str(number).encode())
 
-        before = {number: signal.getsignal(number) for number in ASKED_TO_STOP}
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:
-                signal.signal(number, pass_on)
+        before = {number: signal.signal(number, pass_on) for number in ASKED_TO_STOP}
         answer = b""
         with contextlib.suppress(ConnectionError):
             answer = server.recv(REQUEST)
