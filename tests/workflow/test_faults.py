@@ -106,8 +106,12 @@ def test_run_that_is_asked_to_stop_goes_on_later_and_refuses_a_second_at_once(fi
 
 def forking(process: subprocess.Popen) -> list[psutil.Process]:
     """The server that forks a pipeline's steps, and what it has forked."""
-    children = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in children if "aebayes.forkserver" in child.cmdline()]
+    found = []
+    for child in psutil.Process(process.pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):  # a step that has just ended
+            if "aebayes.forkserver" in child.cmdline():
+                found.append(child)
+    return found
 
 
 @pytest.mark.slow

@@ -152,9 +152,8 @@ class Serving:
         streams = []
         try:
             message, streams, _, _ = socket.recv_fds(client, REQUEST, len(STREAMS))
-            if self.ending or not message:
-                client.close()
-                return None
+            if self.ending:  # nothing is begun any more
+                raise ValueError
             request = json.loads(message) | {"server": os.getpid(), "streams": streams}
             for module in IMPORTED[request["arguments"][0]]:
                 with contextlib.suppress(Exception):  # the step will say so

@@ -14,7 +14,7 @@ reconstructs one view from its own style and the other's class: to y is left wha
 
 With a class balance, which the paper has not either, the generator also minimises what the mean of
 q(y|x) over a minibatch lacks of p(y): a cluster that no image says any more comes back. The
-discriminator alone cannot bring it: a softmax gives a class that it never says no gradient.
+discriminator alone may fail to bring it: a softmax gives a class that it never says no gradient.
 """
 
 import math
