@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from aebayes.methods.distortion import Distortion
+from aebayes.methods.distortion import SMOOTH, Distortion
 from aebayes.streams import Streams
 
 
@@ -64,7 +64,7 @@ def test_a_map_of_all_at_once_puts_points_where_its_matrices_do():
 def test_draws_fill_their_ranges_and_a_replica_has_its_own_whatever_its_neighbours():
     distortion = Distortion((1, 8, 8), rotation=10, shear=0.3, zoom=0.2, shift=2)
     seen = []
-    distortion.distort = lambda x, by: seen.append(by) or x
+    distortion.distort = lambda x, by, bend: seen.append(by) or x
     x = torch.zeros(2, 4000, 64)
     distortion(x, Streams(1, [0, 1], "test"))
     distortion(x[:1], Streams(1, [1], "test"))
@@ -78,3 +78,50 @@ def test_draws_fill_their_ranges_and_a_replica_has_its_own_whatever_its_neighbou
     # No two alike: a correlation of n independent pairs has a deviation of n^-1/2.
     apart = torch.corrcoef(both.flatten(0, 1).T) - torch.eye(6)
     assert apart.abs().max() < 4.5 / math.sqrt(8000)
+
+
+def test_a_bend_says_from_how_far_away_each_pixel_is_read():
+    x = pictures(1, 6, 8)
+    bend = torch.zeros(2, 3, 2, 6, 8)
+    bend[:, :, 0, :, :5], bend[:, :, 1, :, :5] = -2, 1  # the left of it, from two left and one down
+    bent = Distortion((1, 6, 8)).distort(x.flatten(2), torch.zeros(2, 3, 6), bend).view_as(x)
+    expected = x.clone()
+    expected[..., :5] = 0
+    expected[..., :-1, 2:5] = x[..., 1:, :3]
+    torch.testing.assert_close(bent, expected, atol=1e-5, rtol=0)
+
+
+def test_a_bend_comes_before_the_turn():
+    x = pictures(1, 6, 6)
+    bend = torch.zeros(2, 3, 2, 6, 6)
+    bend[:, :, 0] = 1  # each from its right neighbour, wherever the turn then puts it
+    by = torch.tensor([math.pi / 2, 0, 0, 0, 0, 0]).expand(2, 3, 6)
+    bent = Distortion((1, 6, 6)).distort(x.flatten(2), by, bend).view_as(x)
+    moved = torch.zeros_like(x)
+    moved[..., :-1] = x[..., 1:]
+    torch.testing.assert_close(bent, torch.rot90(moved, -1, (-2, -1)), atol=1e-5, rtol=0)
+
+
+def test_elastic_draws_have_their_deviation_and_the_windows_correlation():
+    """White noise under a Gaussian window of deviation s is correlated as exp(−d² / 4 s²)."""
+    distortion = Distortion((1, 20, 28), elastic=1.4)
+    count = 4000
+    bend = distortion.bend(count, Streams(1, [0], "test"))[0] / 1.4
+    assert bend.shape == (count, 2, 20, 28)
+    far = 4.5 * math.sqrt(2 / count)  # a product of two N(0, 1) has a variance of at most 2
+    for places, length in (((slice(None), 0, 3), 28), ((slice(None), 1, slice(None), 9), 20)):
+        along = bend[places]
+        apart = torch.arange(length)
+        expected = (-(((apart[:, None] - apart) / (2 * SMOOTH)) ** 2)).exp()
+        # What is left out of the expansion changes a correlation by less than 0.02.
+        assert (along.mT @ along / count - expected).abs().max() < far + 0.02
+    x_and_y = (bend[:, 0] * bend[:, 1]).mean(0)
+    assert x_and_y.abs().max() < 4.5 / math.sqrt(count)
+
+
+def test_elastic_distortions_are_drawn_anew_and_a_replica_has_its_own():
+    distortion = Distortion((1, 8, 8), elastic=1.0)
+    x = pictures(1, 8, 8).flatten(2)[:, :1].expand(2, 2, 64)
+    both = distortion(x, Streams(1, [0, 1], "test"))
+    assert torch.equal(both[1:], distortion(x[1:], Streams(1, [1], "test")))
+    assert not torch.equal(both[0, 0], both[0, 1])

@@ -442,17 +442,18 @@ def check_distortion(key: str, experiment: dict) -> None:
     if dataset not in DATASETS:
         return
     side = min(DATASETS[dataset].shape[1:])
-    shift = experiment["objective"]["distortion"].get("shift", 0)
     if side == 1:
         raise AebayesError(
             f"{key}: {dataset} holds numbers, and no pictures", "leave the distortion out"
         )
-    if shift >= side:
-        raise AebayesError(
-            f"{key}.shift: {shift:g} pixels move images of {dataset}, {side} pixels a side, out of "
-            "sight",
-            "take less",
-        )
+    for way in ("shift", "elastic"):
+        pixels = experiment["objective"]["distortion"].get(way, 0)
+        if pixels >= side:
+            raise AebayesError(
+                f"{key}.{way}: {pixels:g} pixels move images of {dataset}, {side} pixels a side, "
+                "out of sight",
+                "take less",
+            )
 
 
 def check_span(path: Path, key: str, phase: dict) -> None:

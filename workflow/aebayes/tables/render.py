@@ -30,6 +30,7 @@ DISTORTIONS = {
     "shear": "sheared by up to {:g} pixels a row",
     "zoom": "zoomed by up to {:.0%}",
     "shift": "shifted by up to {:g} pixels",
+    "elastic": "bent by smooth noise of {:g} pixels",
 }
 
 TEX_CHARACTERS = {
