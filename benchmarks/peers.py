@@ -47,6 +47,7 @@ HEADER = [
     *("ratio_to_peer", "share_of_fp32_product", "machine"),
 ]
 PYTHAE, LOADER, PLAIN = "pythae 0.1.2", "pythae 0.1.2, its own loader", "plain PyTorch"
+PLAIN_SOAP = "plain PyTorch, SOAP of pytorch-optimizer 4.1.0"
 UNCOMPILED, COMPILED = "aebayes", "aebayes compiled"
 FEW_DRAWS = "aebayes compiled, another estimator: gradient of 8 draws"
 ONE_PASS = "aebayes compiled, one pass for all losses"
@@ -61,7 +62,7 @@ class Case:
 
     Args:
         nets: named where they are not IWAE's one-layer nets for one replica.
-        optimiser: the library's; the peers' is Adam.
+        optimiser: the library's; pythae's is Adam, the plain loop has both.
     """
 
     model: str
@@ -140,7 +141,7 @@ class Measured:
 
 
 def peers(case: Case, device: torch.device) -> Iterator[Way]:
-    """pythae, if it is installed and has the model; then the textbook loop."""
+    """pythae, if it is installed and has the model; then the textbook loop, with SOAP, too."""
     of_case = case.model, case.size, case.k, device
     if importlib.util.find_spec("pythae"):
         import pythae_steps
@@ -155,6 +156,9 @@ def peers(case: Case, device: torch.device) -> Iterator[Way]:
                 yield Way(LOADER, "float32", loader, flops)
     step = (plain.evaluation_step if case.evaluation else plain.training_step)(*of_case)
     yield Way(PLAIN, "float32", step, products(step))
+    if case.optimiser == "soap" and importlib.util.find_spec("pytorch_optimizer"):
+        step = plain.training_step(*of_case, plain.soap())
+        yield Way(PLAIN_SOAP, "float32", step, products(step))
 
 
 def library_step(
@@ -230,7 +234,9 @@ two 2048×2048 matrices with the same threads in the same run; bfloat16 can exce
 - pythae's adversarial autoencoder has one pass for all its losses, and so fewer products than
   the paper's three phases; each way's products are its own. {ONE_PASS}: the same two losses of the
   same codes by avb_restricted, or AVB's, with `simultaneous`.
-- SOAP's own products count: the library's steps have them, the peers' Adam has none.
+- SOAP's own products count: the library's steps have them, the peers' Adam has none. {PLAIN_SOAP}
+  renews its bases as often as the library's does, and for as long sides. Steps that renew them, one
+  in 25, are longer, and in no median.
 - AVB is evaluated by given Gaussian proposals; fitting them is not in the times.
 - {FEW_DRAWS}: IWAE's bound with `draws: 8`, so not the work of the lines above it.
 """
@@ -260,6 +266,7 @@ def markdown_line(line: Measured) -> str:
 COLOURS = {
     (PYTHAE, "float32"): style.GREY,
     (PLAIN, "float32"): style.BLACK,
+    (PLAIN_SOAP, "float32"): "#cc79a7",
     (UNCOMPILED, "float32"): "#56b4e9",
     (COMPILED, "float32"): "#0072b2",
     (COMPILED, "bfloat16"): "#d55e00",
@@ -267,6 +274,7 @@ COLOURS = {
     (ONE_PASS, "bfloat16"): "#009e73",
 }
 LABELS = {
+    (PLAIN_SOAP, "float32"): "plain PyTorch, SOAP",
     (FEW_DRAWS, "bfloat16"): "aebayes, 8 draws, bfloat16",
     (ONE_PASS, "bfloat16"): "aebayes, one pass, bfloat16",
 }

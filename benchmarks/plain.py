@@ -1,7 +1,8 @@
 """Textbook loops in torch's own layers, float32, one model a replica."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 
 import torch
@@ -10,6 +11,18 @@ from measure import Step
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 from torch.nn.functional import binary_cross_entropy_with_logits, softplus
+
+from aebayes.training.soap import LONGEST, REFRESH
+
+Optimiser = Callable[..., torch.optim.Optimizer]
+
+
+def soap() -> Optimiser:
+    """pytorch-optimizer's SOAP, set as the library's: bases as often, and for as long sides."""
+    from pytorch_optimizer import SOAP
+
+    settings = {"lr": 1e-3, "betas": (0.9, 0.999), "weight_decay": 0.0}
+    return partial(SOAP, **settings, precondition_frequency=REFRESH, max_precondition_dim=LONGEST)
 
 
 def perceptron(*sizes: int) -> nn.Sequential:
@@ -81,27 +94,27 @@ class VAE(nn.Module):
         return log_weights.logsumexp(0) - math.log(k)
 
 
-def vae_training(size: Size, k: int, device: torch.device) -> Step:
+def vae_training(size: Size, k: int, device: torch.device, optimiser: Optimiser) -> Step:
     """One step of a VAE."""
     model, batches = VAE(size).to(device), minibatches(size, device)
-    optimiser = torch.optim.Adam(model.parameters())
-    return lambda: descend(model.loss(next(batches)), optimiser)
+    steps = optimiser(model.parameters())
+    return lambda: descend(model.loss(next(batches)), steps)
 
 
-def iwae_training(size: Size, k: int, device: torch.device) -> Step:
+def iwae_training(size: Size, k: int, device: torch.device, optimiser: Optimiser) -> Step:
     """One step of an IWAE."""
     model, batches = VAE(size).to(device), minibatches(size, device)
-    optimiser = torch.optim.Adam(model.parameters())
-    return lambda: descend(-model.bound(next(batches), k).mean(), optimiser)
+    steps = optimiser(model.parameters())
+    return lambda: descend(-model.bound(next(batches), k).mean(), steps)
 
 
-def aae_training(size: Size, k: int, device: torch.device) -> Step:
+def aae_training(size: Size, k: int, device: torch.device, optimiser: Optimiser) -> Step:
     """Reconstruction, discriminator and generator on one minibatch."""
     model, batches = VAE(size).to(device), minibatches(size, device)
     discriminator = perceptron(size.latent, *size.hidden, 1).to(device)
-    reconstruction = torch.optim.Adam(model.parameters())
-    regularisation = torch.optim.Adam(discriminator.parameters())
-    generation = torch.optim.Adam(model.encoder.parameters())
+    reconstruction = optimiser(model.parameters())
+    regularisation = optimiser(discriminator.parameters())
+    generation = optimiser(model.encoder.parameters())
 
     def step() -> None:
         x = next(batches)
@@ -151,11 +164,11 @@ class AVB(nn.Module):
         return (softplus(-t[0]) + softplus(t[1])).mean()
 
 
-def avb_training(size: Size, k: int, device: torch.device) -> Step:
+def avb_training(size: Size, k: int, device: torch.device, optimiser: Optimiser) -> Step:
     """The bound and the adversary, on one minibatch."""
     model, batches = AVB(size).to(device), minibatches(size, device)
-    bound = torch.optim.Adam([*model.encoder.parameters(), *model.decoder.parameters()])
-    adversary = torch.optim.Adam([*model.data_net.parameters(), *model.code_net.parameters()])
+    bound = optimiser([*model.encoder.parameters(), *model.decoder.parameters()])
+    adversary = optimiser([*model.data_net.parameters(), *model.code_net.parameters()])
 
     def step() -> None:
         x = next(batches)
@@ -168,10 +181,16 @@ def avb_training(size: Size, k: int, device: torch.device) -> Step:
 TRAINING = {"VAE": vae_training, "IWAE": iwae_training, "AAE": aae_training, "AVB": avb_training}
 
 
-def training_step(model: str, size: Size, k: int, device: torch.device) -> Step:
+def training_step(
+    model: str,
+    size: Size,
+    k: int,
+    device: torch.device,
+    optimiser: Optimiser = torch.optim.Adam,
+) -> Step:
     """One step of every replica, one after another."""
     torch.manual_seed(SEED)
-    steps = [TRAINING[model](size, k, device) for _ in range(size.replicas)]
+    steps = [TRAINING[model](size, k, device, optimiser) for _ in range(size.replicas)]
     return lambda: [step() for step in steps]
 
 
