@@ -18,7 +18,7 @@ SMOOTH = 4.0  # pixels: the paper's deviation of the window that smooths an elas
 
 
 class Distortion(nn.Module):
-    """Images bent, turned, sheared, zoomed and shifted, each by draws of its own; black beyond.
+    """Images bent, turned, sheared, zoomed and shifted, each anew; black beyond the edges.
 
     Args:
         shape: channels, height and width.
