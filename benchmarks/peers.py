@@ -298,11 +298,11 @@ def draw(measured: Sequence[Measured]) -> Figure:
     speed.set_ylim(len(cases) - 0.5, -0.5)
     speed.set(xscale="log", xlabel="speed over peer")
     share.set(xscale="log", xlabel="% of product")
-    for axes, whole in ((speed, 1), (share, 100)):
+    for axes, whole, between in ((speed, 1, (2, 5)), (share, 100, (3,))):
         axes.axvline(whole, color=style.PALE, linewidth=0.6, zorder=0)
         axes.grid(axis="y", color=style.PALE, linewidth=0.3)
         axes.xaxis.set_major_formatter("{x:g}")
-        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        axes.xaxis.set_minor_locator(LogLocator(subs=between))
         axes.xaxis.set_minor_formatter("{x:g}")
         axes.spines[["top", "right"]].set_visible(False)
     shown = {(line.way.name, line.way.precision) for line in measured}
