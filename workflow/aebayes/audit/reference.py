@@ -41,9 +41,10 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
         reference: usually results/reference/<study>; replaced as a whole.
 
     Raises:
-        AebayesError: the audit is not clean, or a file cannot be written; the old reference results
-            are then as they were.
+        AebayesError: the audit is not clean, what is to be replaced is no reference results of this
+            study, or a file cannot be written; what was there is then as it was.
     """
+    refuse_to_replace(reference, study, folder)
     audit = Audit.of(study, folder)
     make_again(audit, deep=False, say=lambda _: None)
     refuse_unclean(audit)
@@ -70,6 +71,29 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
                 raise AebayesError(f"{source} changed while it was copied", "start again")
         seal(manifest, new)
         replace_folder(new, reference, Path(temporary) / "old")
+
+
+def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:
+    """Refuse a place for reference results where something else would be lost.
+
+    Raises:
+        AebayesError: it overlaps with the study itself, or something is there that is not, by its
+            manifest, reference results of this study.
+    """
+    ours, theirs = folder.resolve(), reference.resolve()
+    elsewhere = "name a folder of its own for reference results: --reference"
+    if ours == theirs or ours in theirs.parents or theirs in ours.parents:
+        raise AebayesError(f"{reference} overlaps with the study itself, {folder}", elsewhere)
+    if not reference.exists() or (reference.is_dir() and not any(reference.iterdir())):
+        return
+    move = f"move {reference} away, or {elsewhere}"
+    manifest = read_manifest(reference, move)
+    if manifest["study"] != study.name:
+        raise AebayesError(f"{reference} is of the study {manifest['study']}", move)
+    if any(reference.rglob("*.safetensors")):
+        raise AebayesError(
+            f"{reference} holds checkpoints: it is a run, no reference results", move
+        )
 
 
 def held(key: str, entry: dict) -> bool:

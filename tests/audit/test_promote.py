@@ -1,0 +1,65 @@
+"""What reference results may take the place of."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from aebayes.audit.manifest import MANIFEST, SEAL
+from aebayes.audit.reference import promote, refuse_to_replace
+from aebayes.config import load_study
+from aebayes.errors import AebayesError
+
+POCKET = Path(__file__).parents[2] / "results/reference/pocket"
+
+
+def copied(folder: Path) -> Path:
+    """A folder with the manifest of the pocket study's reference results."""
+    folder.mkdir()
+    for name in (MANIFEST, SEAL):
+        shutil.copyfile(POCKET / name, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("place", [".", "runs", "..", "../pocket/../pocket"])
+def test_reference_results_lie_apart_from_their_study(place, tmp_path):
+    study = copied(tmp_path / "pocket")
+    with pytest.raises(AebayesError, match="overlaps with the study itself"):
+        refuse_to_replace(study / place, load_study("pocket"), study)
+
+
+def test_what_is_no_reference_results_is_not_replaced(tmp_path):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years")
+    with pytest.raises(AebayesError, match=r"precious/manifest\.json is missing") as caught:
+        promote(load_study("pocket"), tmp_path / "pocket", precious)
+    assert f"move {precious} away" in caught.value.remedy
+    assert (precious / "thesis.txt").read_text() == "years"
+
+
+def test_a_file_is_not_replaced(tmp_path):
+    (tmp_path / "notes").write_text("of years")
+    with pytest.raises(AebayesError, match=r"notes/manifest\.json is missing"):
+        refuse_to_replace(tmp_path / "notes", load_study("pocket"), tmp_path / "pocket")
+
+
+def test_reference_results_of_another_study_are_not_replaced(tmp_path):
+    theirs = copied(tmp_path / "reference")
+    with pytest.raises(AebayesError, match="is of the study pocket"):
+        refuse_to_replace(theirs, load_study("overnight"), tmp_path / "overnight")
+
+
+def test_a_run_of_the_same_study_is_not_replaced(tmp_path):
+    theirs = copied(tmp_path / "moved")
+    (theirs / "runs/vae-digits").mkdir(parents=True)
+    (theirs / "runs/vae-digits/checkpoint.safetensors").write_bytes(b"weights")
+    with pytest.raises(AebayesError, match="holds checkpoints"):
+        refuse_to_replace(theirs, load_study("pocket"), tmp_path / "pocket")
+
+
+def test_old_reference_results_an_empty_folder_and_nothing_are_replaced(tmp_path):
+    study, ours = load_study("pocket"), tmp_path / "pocket"
+    (tmp_path / "empty").mkdir()
+    for place in (copied(tmp_path / "reference"), tmp_path / "empty", tmp_path / "new"):
+        refuse_to_replace(place, study, ours)
