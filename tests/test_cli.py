@@ -176,6 +176,12 @@ def test_time_that_is_none_is_refused(here, option, seconds):
     assert option in done.output and "0 or more" in done.output
 
 
+def test_fetching_what_has_no_raw_files_says_so(here):
+    done = run("fetch", "digits")
+    assert done.exit_code == 0
+    assert "digits has no raw files" in done.output
+
+
 def test_audit_is_quick_or_deep(here):
     done = run("audit", "--study", "tiny.yaml", "--quick", "--deep")
     assert done.exit_code == 2 and "name one of them" in done.output

@@ -270,3 +270,10 @@ def test_another_number_of_classes_than_the_datas_is_refused(prepared, tmp_path,
         experiment["model"]["prior"] = {"kind": "swiss_roll", "classes": 9, "radius": 3, "turns": 1}
     with pytest.raises(AebayesError, match=rf"{told}\.classes is 9, but digits has 10 classes"):
         evaluated(prepared, tmp_path, experiment)
+
+
+def test_more_images_than_there_are_is_refused_by_key(prepared, tmp_path):
+    experiment = tiny.experiment("vae")
+    experiment["evaluation"] = {"kind": "sampled", "importance_samples": 5, "importance_images": 5}
+    with pytest.raises(AebayesError, match=r"vae-test\.evaluation\.importance_images: 5 of 4 test"):
+        evaluate(experiment, prepared / "four_points.npz", tmp_path, "cpu")

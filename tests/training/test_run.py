@@ -346,6 +346,15 @@ def test_checkpoint_with_a_flipped_bit_is_not_evaluated(prepared, tmp_path):
     assert not (tmp_path / "metrics.json").exists()
 
 
+def test_checkpoint_that_was_lost_may_be_in_dvc(prepared, tmp_path):
+    experiment = tiny.experiment("vae")
+    run(prepared, tmp_path, experiment)
+    (tmp_path / "checkpoint.safetensors").unlink()
+    with pytest.raises(AebayesError, match=r"is missing, which .*training\.json tells") as caught:
+        evaluate(experiment, prepared / "four_points.npz", tmp_path)
+    assert "dvc checkout --force" in caught.value.remedy
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -484,8 +493,9 @@ def test_start_that_does_not_fit_is_refused_and_says_what_to_train(
     with pytest.raises(AebayesError, match=said) as refusal:
         run(prepared, tmp_path / "after", after, source=source, **options)
     assert "train before" in refusal.value.remedy
-    copied = f"dvc checkout --force {source / change.get('damaged', '')}"
-    assert (copied in refusal.value.remedy) == ("damaged" in change)
+    lost = change.get("damaged") or change.get("missing")
+    copied = f"dvc checkout --force {source / str(lost)}"
+    assert (copied in refusal.value.remedy) == (lost is not None)
 
 
 @pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")

@@ -247,6 +247,7 @@ def test_audit_runs_as_a_rule_and_makes_nothing(copy):
     done = copy.snakemake("audit")
     assert done.returncode != 0
     assert "missing: figures/avb-figure-3.pdf" in done.stdout + done.stderr
+    assert "remedy: bring back what is named" in done.stdout + done.stderr
     assert not missing.exists()
     missing.write_bytes(content)
     assert copy.snakemake("audit").returncode == 0

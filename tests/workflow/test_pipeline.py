@@ -160,17 +160,18 @@ def test_bad_input_ends_with_one_clear_message_before_anything_runs(bare):
         assert all(words in output for words in (*expected, "remedy", "tiny.yaml")), output
         assert "Traceback" not in output
     study_file.write_text(good)
-    cases = {
-        "config.yaml": ("study: [pocket\n", "config.yaml is not YAML: line "),
-        "published.yaml": ("unknown: 3\n", "published.yaml: unknown"),
-    }
-    for name, (line, expected) in cases.items():
+    cases = [
+        ("config.yaml", "{}study: [pocket\n", "config.yaml is not YAML: line "),
+        ("config.yaml", "# nothing\n", "config/config.yaml holds no keys"),
+        ("published.yaml", "{}unknown: 3\n", "published.yaml: unknown"),
+    ]
+    for name, content, expected in cases:
         path = bare.folder / "config" / name
         good = path.read_text()
-        path.write_text(good + line)
+        path.write_text(content.replace("{}", good))
         done = bare.snakemake("all")
+        path.write_text(good)
         assert done.returncode != 0
         output = done.stdout + done.stderr
         assert expected in output and "remedy" in output, output
-        path.write_text(good)
     assert not (bare.folder / "results").exists()

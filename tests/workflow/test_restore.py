@@ -146,8 +146,12 @@ def test_what_no_remote_has_is_named_and_the_rest_is_there(project, tmp_path):
     assert (clone.folder / "results/tiny/tables/avb-table-1.csv").exists()
 
 
-def test_unknown_remote_is_named(clone):
-    (clone.folder / "results/tiny/runs/vae-digits/checkpoint.safetensors").unlink()
+@pytest.mark.parametrize("missing", [True, False])
+def test_unknown_remote_is_named(clone, missing):
+    if missing:
+        (clone.folder / "results/tiny/runs/vae-digits/checkpoint.safetensors").unlink()
+    else:
+        succeed(clone.aebayes("restore"))
     done = clone.aebayes("restore", "--remote", "nobody")
     assert done.returncode == 2
     assert "DVC knows no remote 'nobody'" in done.stderr

@@ -117,8 +117,11 @@ def fetch(dataset: str, raw: Path, mirrors: tuple[str, ...]) -> None:
     """Bring DATASET's raw files to data/raw/, verified."""
     from aebayes.data.fetch import fetch
 
-    for path in fetch(dataset, raw, mirrors, progress=sys.stderr.isatty()):
+    paths = fetch(dataset, raw, mirrors, progress=sys.stderr.isatty())
+    for path in paths:
         click.echo(path)
+    if not paths:
+        click.echo(f"{dataset} has no raw files: prepare makes it without", err=True)
 
 
 @main.command()
@@ -324,11 +327,17 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
             click.echo(f"{finding.status}: {key}: {finding.why}")
     for step, why in checked.broken.items():
         click.echo(f"broken link: {step}: {why}")
+    if not checked.clean:
+        click.echo(as_typed(REMEDY_OF_AUDIT))
     counts = ", ".join(f"{count} {status}" for status, count in checked.counts.items())
     click.echo(f"{chosen.name}: {counts}; {out / 'index.html'}")
     sys.exit(0 if checked.clean else 1)
 
 
+REMEDY_OF_AUDIT = (
+    "remedy: bring back what is named (dvc checkout --force PATH, or git restore PATH), or run the "
+    "pipeline, which makes it anew"
+)
 reference_option = path_option(
     "--reference", "The reference results.  [default: results/reference/<study>]"
 )

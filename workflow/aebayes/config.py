@@ -17,6 +17,7 @@ DEEPEST_NESTING = 100
 MOST_MERGED_KEYS = 10_000
 MERGE = "tag:yaml.org,2002:merge"
 STUDIES = ROOT / "config" / "studies"
+AGAIN = "bring it back: git restore {}"
 PUBLISHED = ROOT / "config" / "published.yaml"
 README = "config/README.md documents every key and what it takes"
 
@@ -139,11 +140,22 @@ def load_study(study: str) -> Study:
             type, or the name of a shipped study in another file; names the file and the key.
     """
     path = Path(study) if study.endswith((".yaml", ".yml")) else STUDIES / f"{study}.yaml"
-    content = read_yaml(path)
+    known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
+    content = read_yaml(path, f"name a study ({known}) or the path of a YAML file")
     check(content, "study", path)
     check_references(content, path)
     check_name(content["name"], path)
     return Study(path, content["name"], content)
+
+
+def check_mergeable(path: Path) -> None:
+    """Check that the top-level configuration is what Snakemake can merge with --config.
+
+    Raises:
+        AebayesError: it is not; Snakemake's own errors name neither the file nor a line.
+    """
+    if not isinstance(read_yaml(path), dict):
+        raise AebayesError(f"{path} holds no keys", AGAIN.format(path))
 
 
 def load_config(config: dict, path: Path) -> Study:
@@ -214,8 +226,11 @@ def refuse_deep_nesting(text: str) -> None:
             raise yaml.YAMLError(f"it is nested deeper than {DEEPEST_NESTING} levels")
 
 
-def read_yaml(path: Path) -> object:
+def read_yaml(path: Path, remedy: str | None = None) -> object:
     """Read a YAML file, without constructing anything but plain values.
+
+    Args:
+        remedy: where it cannot be read at all.
 
     Raises:
         AebayesError: it cannot be read, is not YAML, or gives a key twice; names the line.
@@ -223,10 +238,9 @@ def read_yaml(path: Path) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:  # ValueError: not UTF-8, or a path with a null byte
-        known = ", ".join(sorted(file.stem for file in STUDIES.glob("*.yaml")))
         raise AebayesError(
             f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}",
-            f"name a study ({known}) or the path of a YAML file",
+            remedy or AGAIN.format(path),
         ) from problem
     try:
         refuse_deep_nesting(text)

@@ -102,14 +102,15 @@ def check_trained(files: RunFiles, name: str, *kinds: str) -> None:
         kinds: which, "checkpoint" or "optimiser".
 
     Raises:
-        AebayesError: one is another, or damaged.
+        AebayesError: one is missing, another, or damaged.
     """
     facts = find_json(files.training) or {}
     for kind in kinds:
         path, known = getattr(files, kind), facts.get(f"{kind}_sha256")
-        if known and path.is_file() and sha256(path) != known:
+        if known and not (path.is_file() and sha256(path) == known):
+            found = "not the one that" if path.is_file() else "missing, which"
             raise AebayesError(
-                f"{path} is not the one that {files.training} tells of",
+                f"{path} is {found} {files.training} tells of",
                 f"bring it back, if the study was finished: dvc checkout --force {path}; or else "
                 f"{train_again(name)}",
             )

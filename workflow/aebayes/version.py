@@ -221,7 +221,7 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
     """
     from dvc.exceptions import CheckoutError, FileTransferError
 
-    if not pointers:
+    if not pointers and not remote:
         return
     targets = [str(path.absolute()) for path in pointers]
     with open_repo(root) as repo:
@@ -230,11 +230,12 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
             raise AebayesError(
                 f"DVC knows no remote {remote!r}", f"name one of its remotes ({known}), or add it"
             )
-        if remote or repo.config["core"].get("remote"):
+        if targets and (remote or repo.config["core"].get("remote")):
             with suppress(FileTransferError):
                 repo.fetch(targets, remote=remote)
-        with suppress(CheckoutError):
-            repo.checkout(targets, force=True)
+        if targets:  # without any, DVC takes all
+            with suppress(CheckoutError):
+                repo.checkout(targets, force=True)
 
 
 def history_plots(study: Path, experiment: str) -> list[dict]:

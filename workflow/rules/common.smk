@@ -12,7 +12,7 @@ sys.path.insert(0, str(LIBRARY))
 
 from snakemake.exceptions import WorkflowError
 
-from aebayes.config import load_config, read_yaml
+from aebayes.config import check_mergeable, load_config
 from aebayes.data import recipe_of
 from aebayes.data.fetch import at_hand
 from aebayes.errors import AebayesError, as_typed
@@ -23,8 +23,7 @@ from aebayes.tables import inputs as table_inputs
 from aebayes.tables.published import load_published
 
 try:
-    # Snakemake's own error names neither file nor line.
-    read_yaml(Path("config/config.yaml"))
+    check_mergeable(Path("config/config.yaml"))
 except AebayesError as problem:
     raise WorkflowError(as_typed(str(problem)))
 

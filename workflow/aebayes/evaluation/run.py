@@ -8,6 +8,7 @@ from torch import Tensor
 from aebayes.compilation import compiler_found
 from aebayes.data.dataset import Dataset, load
 from aebayes.devices import device_name, use_device
+from aebayes.errors import AebayesError
 from aebayes.evaluation.annealed_likelihood import Parts, annealed_metrics
 from aebayes.evaluation.classes import class_metrics
 from aebayes.evaluation.exact import exact_metrics
@@ -33,6 +34,21 @@ def as_trained_on(images: Tensor, scale: int, binarise: bool, streams: Streams) 
     return (streams.uniform(*x.shape[1:]) < x).float() if binarise else x
 
 
+def check_images(experiment: dict, there: int) -> None:
+    """Check that there are as many test images as the bound is asked of.
+
+    Raises:
+        AebayesError: there are fewer; names the key.
+    """
+    asked = experiment["evaluation"].get("importance_images", 0)
+    if asked > there:
+        raise AebayesError(
+            f"experiments.{experiment['name']}.evaluation.importance_images: {asked} of {there} "
+            f"test images of {experiment['dataset']}",
+            "ask for fewer, or leave it out: then it is all",
+        )
+
+
 def evaluate(
     experiment: dict, data: Path, folder: Path, device: str = "auto", resume: Path | None = None
 ) -> None:
@@ -42,11 +58,13 @@ def evaluate(
         resume: where annealing keeps what it has, if it is to go on after a kill.
 
     Raises:
-        AebayesError: the checkpoint is missing, broken or another experiment's; bad data.
+        AebayesError: the checkpoint is missing, broken or another experiment's; bad data; more
+            images are asked for than there are.
     """
     began = Began.now()
     dataset = load(data)
     settings, method_name = experiment["evaluation"], experiment["method"]
+    check_images(experiment, len(dataset.split("test")[0]))
     # Exact evaluation is small, and its nearest neighbours and counts are the CPU's in any case.
     device = "cpu" if settings["kind"] == "exact" else device
     where = use_device(device, experiment["training"]["threads"])
