@@ -46,6 +46,18 @@ def test_textbook_loop_runs_beside_it(model):
     plain.evaluation_step(model, SMALL, 3, CPU)()
 
 
+@pytest.mark.parametrize(("model", "each"), [("VAE", 1), ("IWAE", 1), ("AAE", 3), ("AVB", 2)])
+def test_textbook_loop_takes_the_optimiser_that_is_asked_for(model, each):
+    made = []
+
+    def optimiser(parameters):
+        made.append(torch.optim.SGD(parameters, lr=0.1))
+        return made[-1]
+
+    plain.training_step(model, SMALL, 3, CPU, optimiser)()
+    assert len(made) == SMALL.replicas * each
+
+
 @pytest.mark.parametrize("way", list(replicas.WAYS))
 def test_ways_to_train_replicas_give_a_gradient(way):
     gradients = replicas.WAYS[way](4, [3], 2, 2)(torch.rand(2, 5, 4))

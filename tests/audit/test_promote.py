@@ -54,12 +54,26 @@ def test_a_run_of_the_same_study_is_not_replaced(tmp_path):
     theirs = copied(tmp_path / "moved")
     (theirs / "runs/vae-digits").mkdir(parents=True)
     (theirs / "runs/vae-digits/checkpoint.safetensors").write_bytes(b"weights")
-    with pytest.raises(AebayesError, match="holds checkpoints"):
+    with pytest.raises(AebayesError, match=r"checkpoint\.safetensors is no part of reference"):
         refuse_to_replace(theirs, load_study("pocket"), tmp_path / "pocket")
 
 
-def test_old_reference_results_an_empty_folder_and_nothing_are_replaced(tmp_path):
-    study, ours = load_study("pocket"), tmp_path / "pocket"
+def test_what_somebody_put_among_reference_results_is_not_lost(tmp_path):
+    theirs = copied(tmp_path / "reference")
+    (theirs / "notes.txt").write_text("why these")
+    with pytest.raises(AebayesError, match=r"notes\.txt is no part of reference results"):
+        refuse_to_replace(theirs, load_study("pocket"), tmp_path / "pocket")
+
+
+@pytest.mark.parametrize("study", ["pocket", "overnight", "ablation"])
+def test_the_committed_reference_results_are_replaced(study, tmp_path):
+    refuse_to_replace(POCKET.parent / study, load_study(study), tmp_path / study)
+
+
+def test_reference_results_with_their_audit_an_empty_folder_and_nothing_are_replaced(tmp_path):
+    old = copied(tmp_path / "reference")
+    (old / "audit").mkdir()
+    (old / "audit/index.html").write_text("clean")
     (tmp_path / "empty").mkdir()
-    for place in (copied(tmp_path / "reference"), tmp_path / "empty", tmp_path / "new"):
-        refuse_to_replace(place, study, ours)
+    for place in (old, tmp_path / "empty", tmp_path / "new"):
+        refuse_to_replace(place, load_study("pocket"), tmp_path / "pocket")

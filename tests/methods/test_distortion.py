@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from aebayes.methods.distortion import SMOOTH, Distortion
+from aebayes.methods.distortion import SMOOTH, Distortion, smooth_noise
 from aebayes.streams import Streams
 
 
@@ -102,19 +102,25 @@ def test_a_bend_comes_before_the_turn():
     torch.testing.assert_close(bent, torch.rot90(moved, -1, (-2, -1)), atol=1e-5, rtol=0)
 
 
-def test_elastic_draws_have_their_deviation_and_the_windows_correlation():
+@pytest.mark.parametrize("side", [8, 20, 28, 64])
+def test_smooth_noise_has_variance_1_and_the_windows_correlation(side):
     """White noise under a Gaussian window of deviation s is correlated as exp(−d² / 4 s²)."""
+    columns = smooth_noise(side, SMOOTH)
+    apart = torch.arange(side)
+    expected = (-(((apart[:, None] - apart) / (2 * SMOOTH)) ** 2)).exp()
+    torch.testing.assert_close(columns.square().sum(1), torch.ones(side))
+    assert (columns @ columns.mT - expected).abs().max() < 0.03  # what the expansion leaves out
+
+
+def test_elastic_draws_have_their_deviation_and_correlation():
     distortion = Distortion((1, 20, 28), elastic=1.4)
     count = 4000
     bend = distortion.bend(count, Streams(1, [0], "test"))[0] / 1.4
     assert bend.shape == (count, 2, 20, 28)
     far = 4.5 * math.sqrt(2 / count)  # a product of two N(0, 1) has a variance of at most 2
     for places, length in (((slice(None), 0, 3), 28), ((slice(None), 1, slice(None), 9), 20)):
-        along = bend[places]
-        apart = torch.arange(length)
-        expected = (-(((apart[:, None] - apart) / (2 * SMOOTH)) ** 2)).exp()
-        # What is left out of the expansion changes a correlation by less than 0.02.
-        assert (along.mT @ along / count - expected).abs().max() < far + 0.02
+        along, columns = bend[places], smooth_noise(length, SMOOTH)
+        assert (along.mT @ along / count - columns @ columns.mT).abs().max() < far
     x_and_y = (bend[:, 0] * bend[:, 1]).mean(0)
     assert x_and_y.abs().max() < 4.5 / math.sqrt(count)
 

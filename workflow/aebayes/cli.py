@@ -295,6 +295,12 @@ def manifest(study: str, without: tuple[str, ...], folder: Path | None, partial:
     make_manifest(chosen, folder or RESULTS / chosen.name, partial)
 
 
+REMEDY_OF_AUDIT = (
+    "remedy: bring back what is named (dvc checkout --force PATH, or git restore PATH), or run the "
+    "pipeline, which makes it anew"
+)
+
+
 @main.command()
 @study_option
 @folder_option
@@ -334,10 +340,6 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
     sys.exit(0 if checked.clean else 1)
 
 
-REMEDY_OF_AUDIT = (
-    "remedy: bring back what is named (dvc checkout --force PATH, or git restore PATH), or run the "
-    "pipeline, which makes it anew"
-)
 reference_option = path_option(
     "--reference", "The reference results.  [default: results/reference/<study>]"
 )

@@ -223,19 +223,20 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
 
     if not pointers and not remote:
         return
-    targets = [str(path.absolute()) for path in pointers]
     with open_repo(root) as repo:
         if remote and remote not in repo.config["remote"]:
             known = ", ".join(repo.config["remote"]) or "none"
             raise AebayesError(
                 f"DVC knows no remote {remote!r}", f"name one of its remotes ({known}), or add it"
             )
-        if targets and (remote or repo.config["core"].get("remote")):
+        if not pointers:  # DVC would take all
+            return
+        targets = [str(path.absolute()) for path in pointers]
+        if remote or repo.config["core"].get("remote"):
             with suppress(FileTransferError):
                 repo.fetch(targets, remote=remote)
-        if targets:  # without any, DVC takes all
-            with suppress(CheckoutError):
-                repo.checkout(targets, force=True)
+        with suppress(CheckoutError):
+            repo.checkout(targets, force=True)
 
 
 def history_plots(study: Path, experiment: str) -> list[dict]:

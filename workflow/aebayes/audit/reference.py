@@ -77,8 +77,8 @@ def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:
     """Refuse a place for reference results where something else would be lost.
 
     Raises:
-        AebayesError: it overlaps with the study itself, or something is there that is not, by its
-            manifest, reference results of this study.
+        AebayesError: it overlaps with the study itself, or something is there that is not, by a
+            manifest beside it, part of reference results of this study.
     """
     ours, theirs = folder.resolve(), reference.resolve()
     elsewhere = "name a folder of its own for reference results: --reference"
@@ -88,12 +88,13 @@ def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:
         return
     move = f"move {reference} away, or {elsewhere}"
     manifest = read_manifest(reference, move)
-    if manifest["study"] != study.name:
-        raise AebayesError(f"{reference} is of the study {manifest['study']}", move)
-    if any(reference.rglob("*.safetensors")):
-        raise AebayesError(
-            f"{reference} holds checkpoints: it is a run, no reference results", move
-        )
+    refuse_another_study(manifest, study, reference)
+    known = {key for key in manifest["artefacts"] if not key.endswith(".safetensors")}
+    for path in sorted(reference.rglob("*")):
+        key = path.relative_to(reference)
+        own = key.as_posix() in {*known, MANIFEST, SEAL} or key.parts[0] == "audit"
+        if path.is_file() and not own:
+            raise AebayesError(f"{path} is no part of reference results: it would be lost", move)
 
 
 def held(key: str, entry: dict) -> bool:

@@ -95,8 +95,8 @@ class Distortion(nn.Module):
 def smooth_noise(side: int, deviation: float) -> Tensor:
     """What makes N independent N(0, 1) draws noise of variance 1, smooth along a side: (side, N).
 
-    It is correlated as white noise under a Gaussian window of that deviation: its Karhunen–Loève
-    expansion, without components of less than a hundredth of the greatest one's variance.
+    It is correlated as white noise under a Gaussian window of that deviation, to 0.03: by its
+    Karhunen–Loève expansion, without components of under a hundredth of the greatest's variance.
     """
     places = torch.arange(side, dtype=torch.float64)
     covariance = (-(((places[:, None] - places) / (2 * deviation)) ** 2)).exp()
