@@ -924,13 +924,16 @@ def test_batch_norm_over_one_image_is_refused(tmp_path, key):
     assert refused(tmp_path, content).startswith(f"experiments.grey.{key}: batch norm over one")
 
 
-def test_batch_norm_of_an_adversary_that_sees_codes_beside_prior_samples_is_refused(tmp_path):
+@pytest.mark.parametrize("method", ["avb", "avb_together"])
+def test_batch_norm_of_an_adversary_that_sees_codes_beside_prior_samples_is_refused(
+    tmp_path, method
+):
     content = tiny.study()
     adversary = tiny.LAYERS | {"kind": "projected", "batch_norm": True}
-    together = tiny.experiment("avb_together")
-    del together["name"]
-    content["experiments"]["together"] = together | {"adversary": adversary}
-    said = "experiments.together.adversary.batch_norm: phases that step together take none"
+    experiment = tiny.experiment(method)
+    del experiment["name"]
+    content["experiments"]["own"] = experiment | {"adversary": adversary}
+    said = "experiments.own.adversary.batch_norm: projected takes none"
     assert refused(tmp_path, content).startswith(said)
     del adversary["batch_norm"]
     load_study(str(tiny.write(tmp_path / "own.yaml", content)))

@@ -198,9 +198,13 @@ def test_black_box_is_shown_by_its_codes_and_its_divergence_is_the_closed_form()
         assert abs(density[image] - expected).mean() < error + 0.05 * expected.max()
 
 
-def test_one_replica_of_a_basis_of_noise_makes_that_replicas_codes() -> None:
-    basis = {"kind": "basis_noise", "basis": 3, "noise": 2, "basis_hidden": [4]}
-    encoder = basis | {"hidden": [5], "activation": "tanh"}
+BASIS = {"kind": "basis_noise", "basis": 3, "noise": 2, "basis_hidden": [4]}
+FLOW = {"kind": "flow", "flows": 2, "flow_hidden": [6], "context": 3}
+
+
+@pytest.mark.parametrize("kind", [BASIS, FLOW, FLOW | {"flow_hidden": []}])
+def test_one_replica_makes_that_replicas_codes(kind: dict) -> None:
+    encoder = kind | {"hidden": [5], "activation": "tanh"}
     model = AutoEncoder(settings("gaussian", 2) | {"encoder": encoder}, (4,), len(REPLICAS))
     initialise(model, "glorot_uniform", Streams(7, REPLICAS, "initialisation"))
     streams = Streams(0, REPLICAS, "test")

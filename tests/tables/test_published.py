@@ -131,7 +131,9 @@ def test_avb_table_2_is_recalled_estimates_apart_from_bounds() -> None:
         ("VAE, z = 32", "ELBO"): -87.2,
         ("VAE, z = 32", annealed): -81.9,
     }
-    assert all(entry["evidence"] == "recalled" and entry["approximate"] for entry in avb)
+    assert all(entry["evidence"] == "recalled" for entry in avb)
+    rounded = {entry["column"] for entry in avb if entry.get("approximate")}
+    assert rounded == {"ELBO from T"}
 
 
 def test_values_that_the_paper_rounds_are_marked() -> None:

@@ -33,6 +33,8 @@ def use_device(name: str, threads: int) -> torch.device:
     torch.set_deterministic_debug_mode("error")
     # Else every buffer is filled twice; nothing here reads one before it is written.
     torch.utils.deterministic.fill_uninitialized_memory = False
+    # Else float32 convolutions on a GPU have the ten bits of TF32, as products by default have not.
+    torch.backends.cudnn.allow_tf32 = False
     keep_memory()
     return torch.device(name)
 

@@ -56,12 +56,14 @@ def unit_moments(
 def one_replica(model: AutoEncoder, replica: int) -> AutoEncoder:
     """A copy of one replica's model: replicas are the leading axis of every layer's tensors.
 
-    A basis of noise has as many layers side by side for each of them.
+    A basis of noise has as many layers side by side for each of them. Of buffers only batch norm's
+    moments are a replica's own: a flow's masks are everyone's.
     """
     small = copy.deepcopy(model)
     for layer in small.modules():
         if isinstance(layer, Linear | Convolution | BatchNorm):
-            for tensor in (*layer.parameters(recurse=False), *layer.buffers(recurse=False)):
+            moments = layer.buffers(recurse=False) if isinstance(layer, BatchNorm) else ()
+            for tensor in (*layer.parameters(recurse=False), *moments):
                 tensor.data = tensor.data.chunk(model.replicas)[replica].clone()
     small.replicas = 1
     return small
