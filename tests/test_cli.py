@@ -10,6 +10,7 @@ import tiny
 from click.testing import CliRunner
 
 from aebayes.cli import main
+from aebayes.config import ROOT
 
 STEPS = ("fetch", "prepare", "train", "evaluate", "table", "figure", "version")
 
@@ -99,6 +100,15 @@ def test_missing_inputs_are_named(here):
     assert output.endswith("python -m aebayes train vae-four-points --study 'own study.yaml'\n")
     output = refused("audit", "--study", "tiny.yaml")
     assert output.endswith("python -m aebayes manifest --study tiny.yaml --folder results/tiny\n")
+
+
+def test_fetch_by_hand_asks_the_mirrors_of_the_configuration(here):
+    (here / "config").mkdir()
+    shipped = (ROOT / "config/config.yaml").read_text()
+    (here / "config/config.yaml").write_text(shipped.replace("mirrors: []", "mirrors: [/own]"))
+    assert "/own/freyfaces/freyfaces_1965x28x20_uint8.npz" in refused("fetch", "freyfaces")
+    output = refused("fetch", "freyfaces", "--mirror", "/another")
+    assert "/another/freyfaces" in output and "/own" not in output
 
 
 @pytest.mark.parametrize("uv", [True, False])

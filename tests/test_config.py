@@ -8,7 +8,16 @@ import pytest
 import tiny
 import yaml
 
-from aebayes.config import ROOT, SCHEMAS, Validator, check, load_config, load_study, read_yaml
+from aebayes.config import (
+    ROOT,
+    SCHEMAS,
+    Validator,
+    check,
+    load_config,
+    load_study,
+    mirrors_of,
+    read_yaml,
+)
 from aebayes.data import DATASETS
 from aebayes.errors import AebayesError
 from aebayes.figures import inputs as figure_inputs
@@ -319,6 +328,24 @@ def test_study_that_no_file_can_be_named_is_refused(study):
     config = {"study": study, "mirrors": [], "device": "auto"}
     with pytest.raises(AebayesError, match=r"config\.yaml: study: takes a name or a path"):
         load_config(config, ROOT / "config" / "config.yaml")
+
+
+def test_mirrors_are_those_of_the_configuration(tmp_path):
+    path = tmp_path / "config.yaml"
+    assert mirrors_of(path) == []
+    shipped = (ROOT / "config" / "config.yaml").read_text()
+    path.write_text(shipped.replace("mirrors: []", "mirrors: [/one, 'https://two.example.org']"))
+    assert mirrors_of(path) == ["/one", "https://two.example.org"]
+    path.write_text(shipped.replace("mirrors: []", "mirrors: 3"))
+    with pytest.raises(AebayesError, match=r"config\.yaml: mirrors: "):
+        mirrors_of(path)
+
+
+def test_label_of_two_lines_is_refused(tmp_path):
+    content = tiny.study()
+    (experiment, *_) = content["experiments"]
+    content["tables"]["image-likelihoods"] = {"experiments": {"a\nb": experiment}}
+    assert "takes labels of one line" in refused(tmp_path, content)
 
 
 @pytest.mark.parametrize("text", ["a: " + "9" * 5000, "a: " + "[" * 5000, "a: 2020-13-45", "\x01"])

@@ -64,6 +64,14 @@ def test_arrays_that_cannot_be_mapped_end_with_one_clear_error(spoil, tmp_path, 
     assert str(path) in caught.value.problem
 
 
+def test_compressed_arrays_are_refused_unless_asked_for(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, a=np.zeros(1000))
+    with pytest.raises(AebayesError, match=r"not a readable npz: a\.npy is compressed"):
+        read_npz(path)
+    assert read_npz(path, compressed=True)["a"].shape == (1000,)
+
+
 def test_arrays_of_objects_are_never_written_nor_read(tmp_path):
     with pytest.raises(AebayesError, match="holds objects"):
         write_npz(tmp_path / "a.npz", {"a": np.array([{}])})

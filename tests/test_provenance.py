@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from aebayes.data import DATASETS
 from aebayes.errors import AebayesError
 from aebayes.methods import METHODS
-from aebayes.provenance import CODE, METHOD, PACKAGE, code_of, method_files, processor
+from aebayes.provenance import CODE, DATASET, METHOD, PACKAGE, code_of, own_files, processor
 
 # They write, check and report; none of them makes a number.
 APART = {"config.py", "errors.py", "files.py", "provenance.py", "data/recipe.py"}
@@ -36,7 +37,7 @@ def reached(start: list[Path]) -> set[Path]:
 
 def covered(step: str, method: str) -> set[Path]:
     """The files that the step's hash is of."""
-    files = set(method_files(method))
+    files = set(own_files(METHOD, method))
     for part in set(CODE[step]) - {METHOD}:
         files |= set((PACKAGE / part).rglob("*.py")) if "." not in part else {PACKAGE / part}
     return files
@@ -45,7 +46,7 @@ def covered(step: str, method: str) -> set[Path]:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("step", "module"), [("train", "training"), ("evaluate", "evaluation")])
 def test_everything_that_a_step_reaches_is_in_its_hash(step, module, method):
-    reach = reached([PACKAGE / module / "run.py", *method_files(method)])
+    reach = reached([PACKAGE / module / "run.py", *own_files(METHOD, method)])
     missing = reach - covered(step, method)
     assert {file.relative_to(PACKAGE).as_posix() for file in missing} <= APART
 
@@ -60,7 +61,25 @@ def test_everything_that_a_step_reaches_is_in_its_hash(step, module, method):
     ],
 )
 def test_a_methods_code_is_its_own_file_and_those_whose_parts_it_takes(method, also):
-    assert {file.stem for file in method_files(method)} == {method, *also}
+    assert {file.stem for file in own_files(METHOD, method)} == {method, *also}
+
+
+@pytest.mark.parametrize("dataset", DATASETS)
+def test_everything_that_makes_a_dataset_is_in_its_hash(dataset):
+    own = own_files(DATASET, DATASETS[dataset].module)
+    start = PACKAGE / "data" / "prepare.py"
+    reach = reached([start, *own]) - {PACKAGE / "data" / "__init__.py"}
+    others = {PACKAGE / DATASET.format(recipe.module) for recipe in DATASETS.values()} - set(own)
+    missing = reach - {start, *own} - others
+    apart = APART | {"records.py", "data/fetch.py", "data/dataset.py"}
+    assert {file.relative_to(PACKAGE).as_posix() for file in missing} <= apart
+
+
+def test_a_dataset_is_not_made_anew_for_another_ones_code():
+    assert {file.stem for file in own_files(DATASET, "mnist")} == {
+        *("mnist", "idx", "recipe", "splits")
+    }
+    assert code_of("prepare", "mnist") != code_of("prepare", "svhn")
 
 
 def test_docstrings_are_not_in_the_hash(monkeypatch, tmp_path):

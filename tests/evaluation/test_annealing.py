@@ -153,3 +153,17 @@ def test_an_evaluation_that_was_killed_goes_on_with_the_same_numbers(tmp_path, m
     assert metrics(path, "another") == undisturbed
     path.write_bytes(b"broken")
     assert metrics(path) == undisturbed
+
+
+def test_state_with_a_bit_that_is_wrong_is_not_gone_on_from(tmp_path):
+    path, streams = tmp_path / "state.safetensors", Streams(0, REPLICAS, "t")
+    Parts(path, "same").add({"lower": torch.full((len(REPLICAS), 3), -80.0)}, streams)
+    sound = Parts(path, "same")
+    sound.load(streams)
+    assert len(sound.done) == 1
+    content = path.read_bytes()
+    place = content.index(torch.tensor(-80.0).numpy().tobytes())
+    path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+    spoilt = Parts(path, "same")
+    spoilt.load(streams)
+    assert spoilt.done == []

@@ -161,6 +161,60 @@ def test_missing_and_untracked_files_are_named(copy):
     assert "untracked: tables/stranger.csv" in done.stdout
 
 
+@pytest.mark.parametrize("content", ["{}", "{", '{"count": 1}'])
+def test_card_that_was_changed_is_named_and_all_else_is_told(copy, content):
+    card = copy.folder / "data/processed/digits.json"
+    kept = card.read_bytes()
+    card.write_text(content)
+    done = audit(copy, "--quick")
+    card.write_bytes(kept)
+    assert done.returncode == 1
+    assert "changed: data/processed/digits.json" in done.stdout
+    assert "1 changed" in done.stdout
+
+
+@pytest.mark.parametrize("heading", ["row", "column", "status"])
+def test_table_that_lost_a_heading_is_named(copy, heading):
+    table = copy.folder / "results/tiny/tables/avb-table-1.csv"
+    kept = table.read_text()
+    table.write_text(kept.replace(heading, "another", 1))
+    done = audit(copy, "--quick")
+    table.write_text(kept)
+    assert done.returncode == 1
+    assert "changed: tables/avb-table-1.csv" in done.stdout
+
+
+def test_data_in_the_studys_folder_do_not_stand_in_for_those_it_was_made_from(copy):
+    data = copy.folder / "data/processed"
+    planted = copy.folder / "results/tiny/data/processed"
+    planted.mkdir(parents=True)
+    for name in ("digits.npz", "digits.json"):
+        shutil.copyfile(data / name, planted / name)
+    kept = (data / "digits.npz").read_bytes()
+    (data / "digits.npz").write_bytes(b"forged")
+    done = audit(copy, "--quick")
+    (data / "digits.npz").write_bytes(kept)
+    shutil.rmtree(copy.folder / "results/tiny/data")
+    assert done.returncode == 1
+    assert "untracked: data/processed/digits.npz" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"outputs": 3}', '{"inputs": {"a": 1}}', '{"outputs": {"../../x": "0"}}']
+)
+@pytest.mark.parametrize("record", ["provenance/avb-table-1.json", "digits.provenance.json"])
+def test_record_of_another_form_is_named(copy, record, content):
+    folder = "results/tiny" if "/" in record else "data/processed"
+    path = copy.folder / folder / record
+    kept = path.read_bytes()
+    path.write_text(content)
+    done = copy.aebayes("manifest")
+    path.write_bytes(kept)
+    assert done.returncode == 2
+    assert str(path.relative_to(copy.folder)) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_cell_names_the_first_link_that_does_not_hold(copy):
     path = copy.folder / "results/tiny/runs/avb-four-points/checkpoint.safetensors"
     content = path.read_bytes()

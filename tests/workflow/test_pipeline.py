@@ -55,6 +55,43 @@ def test_finished_study_has_nothing_left_to_do(finished):
     assert NOTHING in done.stdout + done.stderr
 
 
+def test_what_was_deleted_of_tables_figures_and_records_is_made_anew(finished, tmp_path):
+    project = finished.copy(tmp_path / "deleted")
+    results = project.folder / "results/tiny"
+    gone = [results / "tables/avb-table-1.md", results / "figures/avb-figure-3.pdf"]
+    gone += [results / "provenance/avb-table-1.json"]
+    for path in gone:
+        path.unlink()
+    done = project.snakemake("all")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(path.exists() for path in gone)
+    audited = project.aebayes("audit")
+    assert audited.returncode == 0, audited.stdout
+
+
+def test_raw_files_stay_whatever_the_mirrors_are(tmp_path, mnist_mirror):
+    content = tiny.study()
+    content["datasets"]["freyfaces"] = {"binarisation": "none"}
+    project = make_project(tmp_path / "raw", content)
+    wanted = "data/processed/freyfaces.npz"
+    if not (mnist_mirror / "freyfaces").is_dir():
+        pytest.skip("the mirror has no Frey faces")
+    config = project.folder / "config/config.yaml"
+    without = config.read_text()
+    config.write_text(without.replace("mirrors: []", f"mirrors: ['{mnist_mirror}']"))
+    first = project.snakemake(wanted)
+    assert first.returncode == 0, first.stdout + first.stderr
+    config.write_text(without)
+    (file,) = (project.folder / "data/raw/freyfaces").iterdir()
+    before = file.stat()
+    # Elsewhere than there it cannot be had: fetched again, it would be gone.
+    again = project.snakemake(wanted)
+    assert NOTHING in again.stdout + again.stderr
+    forced = project.snakemake(wanted, "--forcerun", "fetch_freyfaces")
+    assert forced.returncode == 0, forced.stdout + forced.stderr
+    assert file.stat().st_ino == before.st_ino
+
+
 def test_run_leaves_the_git_tree_clean(finished):
     assert finished.git("status", "--porcelain") == ""
 

@@ -14,10 +14,11 @@ from pathlib import Path
 import click
 
 from aebayes import __version__
-from aebayes.config import Study, load_study
+from aebayes.config import Study, load_study, mirrors_of
 from aebayes.errors import AebayesError, as_typed
 from aebayes.provenance import Began
 
+CONFIG = Path("config/config.yaml")
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")
 RESULTS = Path("results")
@@ -111,13 +112,18 @@ def main() -> None:
 @main.command()
 @click.argument("dataset")
 @click.option("--raw", type=click.Path(path_type=Path), default=RAW, show_default=True)
-@click.option("--mirror", "mirrors", multiple=True, help="A folder or URL; may be repeated.")
+@click.option(
+    "--mirror",
+    "mirrors",
+    multiple=True,
+    help="A folder or URL; may be repeated.  [default: the mirrors of config/config.yaml]",
+)
 @reporting
 def fetch(dataset: str, raw: Path, mirrors: tuple[str, ...]) -> None:
     """Bring DATASET's raw files to data/raw/, verified."""
     from aebayes.data.fetch import fetch
 
-    paths = fetch(dataset, raw, mirrors, progress=sys.stderr.isatty())
+    paths = fetch(dataset, raw, mirrors or mirrors_of(CONFIG), progress=sys.stderr.isatty())
     for path in paths:
         click.echo(path)
     if not paths:
@@ -296,8 +302,8 @@ def manifest(study: str, without: tuple[str, ...], folder: Path | None, partial:
 
 
 REMEDY_OF_AUDIT = (
-    "remedy: bring back what is named (dvc checkout --force PATH, or git restore PATH), or run the "
-    "pipeline, which makes it anew"
+    "remedy: bring back what is named (dvc checkout --force PATH, or git restore PATH), or delete "
+    "what is changed or untracked and run the pipeline, which makes anew what is not there"
 )
 
 
@@ -372,7 +378,8 @@ def restore(study: str, folder: Path | None, reference: Path | None, remote: str
 
     chosen = load_study(study)
     source = reference or RESULTS / "reference" / chosen.name
-    restore(chosen, source, folder or RESULTS / chosen.name, remote, Path())
+    target = folder or RESULTS / chosen.name
+    restore(chosen, source, target, remote, Path(), mirrors_of(CONFIG))
 
 
 @main.command()

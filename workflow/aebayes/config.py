@@ -168,6 +168,19 @@ def load_config(config: dict, path: Path) -> Study:
     return load_study(config["study"])
 
 
+def mirrors_of(path: Path) -> list[str]:
+    """The mirrors of the top-level configuration; none where that file is not.
+
+    Raises:
+        AebayesError: it is broken.
+    """
+    if not path.is_file():
+        return []
+    content = read_yaml(path)
+    check(content, "config", path)
+    return content["mirrors"]
+
+
 class UniqueKeyLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     """PyYAML's safe loader; where that lets the last of two equal keys win, this one refuses."""
 

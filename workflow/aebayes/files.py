@@ -156,13 +156,17 @@ def write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(member, contiguous, allow_pickle=False)
 
 
-def read_npz(path: Path, mapped: bool = False, make: str = MAKE) -> dict[str, np.ndarray]:
+def read_npz(
+    path: Path, mapped: bool = False, make: str = MAKE, compressed: bool = False
+) -> dict[str, np.ndarray]:
     """Read every array of an npz, never unpickling.
 
     Args:
         mapped: arrays of `MAPPED_FROM` bytes and more stay in the file, whose pages come to memory
             as they are used; their checksums are not looked at. Writing to one changes no file.
         make: the remedy if the file is missing.
+        compressed: whether it may be, as one that was verified; else its arrays, which
+            `write_npz` leaves as they are, take no more memory than the file is long.
 
     Raises:
         AebayesError: the file is missing, cannot be read, is cut short or spoilt, or holds objects
@@ -172,6 +176,9 @@ def read_npz(path: Path, mapped: bool = False, make: str = MAKE) -> dict[str, np
         zipfile.ZipFile(path).close()  # of what is no zip numpy says that it is a pickle
         with np.load(path, allow_pickle=False) as archive:
             entries = {name: archive.zip.getinfo(f"{name}.npy") for name in archive.files}
+            for entry in entries.values():
+                if entry.compress_type != zipfile.ZIP_STORED and not compressed:
+                    raise ValueError(f"{entry.filename} is compressed")
             arrays = {
                 name: _in_place(path, entry)
                 if mapped and entry.file_size >= MAPPED_FROM
@@ -192,8 +199,6 @@ def read_npz(path: Path, mapped: bool = False, make: str = MAKE) -> dict[str, np
 
 def _in_place(path: Path, entry: zipfile.ZipInfo) -> np.ndarray:
     """An array of an npz, which stays in the file."""
-    if entry.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"{entry.filename} is compressed")
     with path.open("rb") as file:
         file.seek(entry.header_offset + LENGTHS_AT)
         name, extra = struct.unpack("<HH", file.read(4))

@@ -33,7 +33,7 @@ ADDRESS = "AEBAYES_FORK_SERVER"  # the environment variable that tells a step wh
 IMPORTED = {
     "train": ("jsonschema", "numpy", "scipy.spatial", "torch"),
     "evaluate": ("jsonschema", "numpy", "scipy.spatial", "torch"),
-    "table": ("jsonschema", "pandas"),
+    "table": ("jsonschema",),
     "figure": ("jsonschema", "matplotlib.pyplot", "pandas", "seaborn"),
 }
 STREAMS = {0, 1, 2}

@@ -17,11 +17,12 @@ from aebayes.errors import AebayesError
 PACKAGE = Path(__file__).parent
 
 
-# What each step's numbers depend on, in the library; METHOD is the experiment's method, with the
-# methods whose parts it takes over.
-METHOD = "methods/{method}.py"
+# What each step's numbers depend on, in the library. The files with a gap are one's own: of the
+# experiment's method, of the dataset; with them go the files beside them that they import.
+METHOD = "methods/{}.py"
+DATASET = "data/{}.py"
 CODE = {
-    "prepare": ("files.py", "data"),
+    "prepare": ("files.py", "data/prepare.py", DATASET),
     "train": (
         *("adam.py", "streams.py", "devices.py", "tensors.py", "runs.py", "settings.py"),
         *("compilation.py", "kernels.py"),
@@ -41,16 +42,19 @@ CODE = {
 }
 
 
-def code_of(step: str, method: str = "") -> str:
+def code_of(step: str, own: str = "") -> str:
     """SHA-256 over the library's code that a step reaches, in hex.
 
     Of the syntax trees without docstrings: a better comment does not train a model again.
+
+    Args:
+        own: the experiment's method, or the module of the dataset.
     """
     digest = hashlib.sha256()
     for part in CODE[step]:
         path = PACKAGE / part
-        if part == METHOD:
-            files = method_files(method)
+        if part in (METHOD, DATASET):
+            files = own_files(part, own)
         else:
             files = sorted(path.rglob("*.py")) if path.is_dir() else [path]
         for file in files:
@@ -60,21 +64,23 @@ def code_of(step: str, method: str = "") -> str:
 
 
 @cache
-def method_files(method: str) -> list[Path]:
-    """A method's own file, and those of other methods that it imports, directly or through them.
+def own_files(part: str, own: str) -> list[Path]:
+    """A method's or dataset's own file, and those beside it that it imports, or they in turn.
+
+    Args:
+        part: METHOD or DATASET.
 
     Raises:
         AebayesError: it has no file of its name.
     """
-    files = [PACKAGE / METHOD.format(method=method)]
+    files = [PACKAGE / part.format(own)]
     if not files[0].is_file():
-        raise AebayesError(
-            f"{files[0]} is missing", f"keep the code of method {method!r} in a file of that name"
-        )
+        raise AebayesError(f"{files[0]} is missing", f"keep the code of {own!r} in that file")
+    beside = f"aebayes.{files[0].parent.name}."
     for file in files:  # which grows
         for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module.startswith("aebayes.methods."):
-                imported = PACKAGE / METHOD.format(method=node.module.split(".")[2])
+            if isinstance(node, ast.ImportFrom) and node.module.startswith(beside):
+                imported = PACKAGE / part.format(node.module.split(".")[2])
                 if imported not in files:
                     files.append(imported)
     return sorted(files)

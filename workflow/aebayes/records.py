@@ -56,6 +56,7 @@ def step_record(
     outputs: Mapping[str, str],
     libraries: Sequence[str],
     began: Began,
+    own: str = "",
 ) -> dict:
     """The record of a step.
 
@@ -66,13 +67,14 @@ def step_record(
         outputs: of what it made.
         libraries: distributions whose versions matter.
         began: when the step did.
+        own: the dataset's module.
     """
     facts = {
         "rule": rule,
         "parameters": dict(parameters),
         "inputs": dict(inputs),
         "outputs": dict(outputs),
-        "code_sha256": code_of(rule),
+        "code_sha256": code_of(rule, own),
     }
     return provenance(libraries, began, **facts)
 

@@ -94,6 +94,16 @@ def raw_files(dataset):
     return [f"data/raw/{dataset}/{file.name}" for file in RECIPES[dataset].files]
 
 
+def mirrors(wildcards, output):
+    """Where to fetch from. As it is given the output Snakemake does not count a change of it."""
+    return [f"--mirror={mirror}" for mirror in config["mirrors"]]
+
+
+def prepare_code(wildcards):
+    """The hash of the library's code that makes a dataset."""
+    return code_of("prepare", RECIPES[wildcards.dataset].module)
+
+
 def data_of(experiment):
     """The prepared dataset and its card."""
     return processed([STUDY.experiment(experiment)["dataset"]])

@@ -5,7 +5,7 @@ for dataset in STUDY.datasets:
             name:
                 f"fetch_{dataset}"
             output:
-                raw_files(dataset),
+                update(raw_files(dataset)),
             log:
                 f"{RESULTS}/logs/fetch-{dataset}.log",
             benchmark:
@@ -14,7 +14,7 @@ for dataset in STUDY.datasets:
                 "../../envs/pipeline.yaml"
             params:
                 dataset=dataset,
-                mirrors=[f"--mirror={mirror}" for mirror in config["mirrors"]],
+                mirrors=mirrors,
             shell:
                 "python -m aebayes fetch {params.dataset} {params.mirrors:q} 2>&1 | tee {log:q}"
 
@@ -35,6 +35,6 @@ rule prepare:
     resources:
         processors=1,
     params:
-        code=code_of("prepare"),
+        code=prepare_code,
     shell:
         "python -m aebayes prepare {wildcards.dataset} 2>&1 | tee {log:q}"

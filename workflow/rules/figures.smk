@@ -36,4 +36,9 @@ for figure, (experiments, datasets) in FIGURES.items():
 
 rule figures:
     input:
-        [f"{RESULTS}/figures/{figure}.png" for figure in FIGURES],
+        [
+            f"{RESULTS}/figures/{figure}.{kind}"
+            for figure in FIGURES
+            for kind in ("png", "pdf")
+        ],
+        [f"{RESULTS}/provenance/{figure}.json" for figure in FIGURES],

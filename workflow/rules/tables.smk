@@ -37,4 +37,9 @@ for table, experiments in TABLES.items():
 
 rule tables:
     input:
-        [f"{RESULTS}/tables/{table}.csv" for table in TABLES],
+        [
+            f"{RESULTS}/tables/{table}.{kind}"
+            for table in TABLES
+            for kind in ("csv", "md", "tex")
+        ],
+        [f"{RESULTS}/provenance/{table}.json" for table in TABLES],

@@ -3,7 +3,12 @@ rule version:
     input:
         rules.tables.input,
         rules.figures.input,
-        data=processed(STUDY.datasets),
+        published="config/published.yaml",
+        data=[
+            f"data/processed/{name}.{kind}"
+            for name in STUDY.datasets
+            for kind in ("npz", "json", "provenance.json")
+        ],
         raw=[path for dataset in STUDY.datasets for path in raw_files(dataset)],
         runs=runs_files(
             STUDY.experiments,

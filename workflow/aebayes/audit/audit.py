@@ -23,7 +23,7 @@ from aebayes.audit.manifest import (
     refuse_another_study,
 )
 from aebayes.config import Study
-from aebayes.files import find_json, sha256
+from aebayes.files import read_json, sha256
 from aebayes.records import Place, shown_settings
 from aebayes.settings import first_difference, with_steps, without_evaluation
 
@@ -110,11 +110,18 @@ class Audit:
         return Finding(IDENTICAL)
 
     def unknown(self) -> Iterator[str]:
-        """Files of the study's folder that are no artefacts."""
+        """Files of the study's folder that are no artefacts.
+
+        A copy has the cards of its data with it; in a study's own folder data would stand in for
+        those that it was made from.
+        """
+        artefacts = self.manifest["artefacts"]
+        copied = any(entry.get("kept") == ELSEWHERE for entry in artefacts.values())
+        known = {key for key in artefacts if copied or not key.startswith("data/")}
         for path in sorted(self.place.study.rglob("*")):
             key = path.relative_to(self.place.study).as_posix()
             apart = key.split("/")[0] in APART or key in (MANIFEST, SEAL)
-            if path.is_file() and not apart and key not in self.manifest["artefacts"]:
+            if path.is_file() and not apart and key not in known:
                 yield key
 
     def wanted(self) -> Iterator[str]:
@@ -151,9 +158,9 @@ class Audit:
 
     def in_steps(self, experiment: dict, found: dict) -> dict:
         """The experiment with its epochs in steps; the run's own where its data are not here."""
-        card = find_json(self.place.path(data_files(experiment["dataset"])[1]))
-        if card is not None:
-            return with_steps(experiment, card["counts"]["train"])
+        _, card = data_files(experiment["dataset"])
+        if self.has([card]):
+            return with_steps(experiment, read_json(self.place.path(card))["counts"]["train"])
         training = dict(experiment["training"])
         if training.pop("epochs", None):
             training["steps"] = found["training"]["steps"]

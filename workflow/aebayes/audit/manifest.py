@@ -26,7 +26,7 @@ RUN_FILES = {
     "train": ("checkpoint.safetensors", "optimiser.safetensors", "history.csv", "training.json"),
     "evaluate": ("metrics.json", "arrays.npz", "evaluation.json"),
 }
-AGAIN = "run the pipeline again: it makes anew what has changed"
+AGAIN = "delete that file, and run the pipeline again: it makes anew what is not there"
 
 
 def data_files(dataset: str) -> tuple[str, str]:
@@ -87,16 +87,25 @@ class Steps:
             raw = dict.fromkeys(f"data/raw/{dataset}/{file.name}" for file in files)
             about = {"rule": "fetch", "parameters": {"dataset": dataset}, "inputs": {}}
             steps[f"fetch {dataset}"] = about | {"outputs": raw}
-        made = dict.fromkeys([*data_files(dataset), record_of(dataset)])
-        record = self.record(record_of(dataset)) or {"rule": "prepare"}
-        steps[f"prepare {dataset}"] = record | {"outputs": made | record.get("outputs", {})}
+        made = [*data_files(dataset), record_of(dataset)]
+        steps[f"prepare {dataset}"] = self.recorded("prepare", record_of(dataset), made)
         return steps
 
     def drawn(self, rule: str, name: str, made: list[str]) -> dict:
         """A table or figure."""
-        record = self.record(f"provenance/{name}.json")
-        outputs = dict.fromkeys([*made, f"provenance/{name}.json"])
-        return (record or {"rule": rule}) | {"outputs": outputs | (record or {}).get("outputs", {})}
+        key = f"provenance/{name}.json"
+        return self.recorded(rule, key, [*made, key])
+
+    def recorded(self, rule: str, key: str, made: list[str]) -> dict:
+        """The step of a record in the form of `step_record`, if it is there."""
+        record = self.record(key) or {"rule": rule}
+        with as_written(self.place.path(key)):
+            outputs, inputs = dict(record.get("outputs", {})), dict(record.get("inputs", {}))
+            if not outputs.keys() <= set(made) or not all(
+                isinstance(found, str) for found in (*outputs.values(), *inputs.values())
+            ):
+                raise ValueError("it names other files, or no hashes")
+        return record | {"inputs": inputs, "outputs": dict.fromkeys(made) | outputs}
 
     def training(self, experiment: str) -> dict:
         """What training.json tells."""
@@ -151,9 +160,11 @@ class Steps:
 
     def versioned(self) -> Iterator[str]:
         """What the step that puts the study under DVC writes, as far as it is there."""
+        runs = {f"runs/{experiment}" for experiment in self.study.experiments}
         for path in sorted(self.place.study.rglob("*")):
             key = path.relative_to(self.place.study).as_posix()
-            written = key == "dvc.yaml" or key.startswith("metrics/") or path.suffix == ".dvc"
+            pointer = path.suffix == ".dvc" and key.rpartition("/")[0] in runs
+            written = key == "dvc.yaml" or key.startswith("metrics/") or pointer
             if written and path.is_file() and key.split("/")[0] not in APART:
                 yield key
 

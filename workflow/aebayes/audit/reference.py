@@ -8,7 +8,8 @@ checkpoints, optimisers, large arrays, datasets. The manifest says of each that 
 import os
 import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -54,8 +55,7 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
             f"{folder / MANIFEST} is of a part of the study", "finish the study, then promote it"
         )
     with_pointers = default_remote(root) is not None
-    reference.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=reference.parent, prefix=f".{reference.name}.") as temporary:
+    with writing(reference), folder_beside(reference) as temporary:
         new = Path(temporary) / "new"
         for key, entry in manifest["artefacts"].items():
             source = audit.place.path(key)
@@ -71,6 +71,26 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
                 raise AebayesError(f"{source} changed while it was copied", "start again")
         seal(manifest, new)
         replace_folder(new, reference, Path(temporary) / "old")
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Raise an AebayesError that says why a folder cannot be written."""
+    try:
+        yield
+    except OSError as problem:
+        raise AebayesError(
+            f"cannot write {target}: {problem.strerror or problem}",
+            "see that the folder is writable and the disk has room",
+        ) from problem
+
+
+@contextmanager
+def folder_beside(target: Path) -> Iterator[str]:
+    """A temporary folder from which one can be moved to `target`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+        yield temporary
 
 
 def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:
@@ -127,16 +147,20 @@ def replace_folder(new: Path, target: Path, aside: Path) -> None:
         if target.exists():
             os.replace(target, aside)
         os.replace(new, target)
-    except OSError as problem:
+    except OSError:
         if aside.exists() and not target.exists():
             os.replace(aside, target)
-        raise AebayesError(
-            f"cannot write {target}: {problem.strerror or problem}",
-            "see that the folder is writable and the disk has room",
-        ) from problem
+        raise
 
 
-def restore(study: Study, reference: Path, folder: Path, remote: str | None, root: Path) -> None:
+def restore(
+    study: Study,
+    reference: Path,
+    folder: Path,
+    remote: str | None,
+    root: Path,
+    mirrors: Sequence[str] = (),
+) -> None:
     """Bring a study's files back from its reference results and a DVC remote, without training.
 
     Files that are there and right stay, others of the same runs are replaced. Times are set so that
@@ -146,6 +170,8 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
         reference: usually results/reference/<study>.
         folder: to restore to, usually results/<study>.
         remote: DVC's name of it; the default one if None.
+        root: the project's folder.
+        mirrors: where raw files may be fetched from, beside the environment's mirrors.
 
     Raises:
         AebayesError: no or broken reference results, or a run in `folder` that is not theirs:
@@ -168,7 +194,7 @@ def restore(study: Study, reference: Path, folder: Path, remote: str | None, roo
             write_bytes(back.path(key), source.read_bytes())
     wanted = [key for key, entry in artefacts.items() if not right(back.path(key), entry)]
     pull(pointers(back, wanted), remote, root)
-    make_data(manifest, wanted, back, root)
+    make_data(manifest, wanted, back, root, mirrors)
     for key in wanted:
         if not right(there.path(key), artefacts[key]) and not right(back.path(key), artefacts[key]):
             raise AebayesError(
@@ -213,7 +239,9 @@ def pointers(place: Place, keys: Iterable[str]) -> list[Path]:
     return list(found)
 
 
-def make_data(manifest: dict, wanted: list[str], place: Place, root: Path) -> None:
+def make_data(
+    manifest: dict, wanted: list[str], place: Place, root: Path, mirrors: Sequence[str]
+) -> None:
     """Fetch and prepare what DVC did not bring of datasets: the same bytes everywhere."""
     from aebayes.data.fetch import fetch
     from aebayes.data.prepare import prepare
@@ -225,7 +253,7 @@ def make_data(manifest: dict, wanted: list[str], place: Place, root: Path) -> No
             if key in wanted and not right(place.path(key), manifest["artefacts"][key])
         ]
         if step["rule"] == "fetch" and missing:
-            fetch(step["parameters"]["dataset"], root / "data" / "raw")
+            fetch(step["parameters"]["dataset"], root / "data" / "raw", mirrors)
         elif step["rule"] == "prepare" and missing:
             dataset = name.partition(" ")[2]
             out = root / "data" / "processed"

@@ -65,12 +65,13 @@ def cells(audit: Audit, name: str) -> Iterator[dict]:
     for row in rows:
         if row.get("status") != RUN:
             continue
-        read = tuple(read_for(audit, name, row["row"], row["column"]))
+        of, column = row.get("row") or "", row.get("column") or ""  # of a table that was changed
+        read = tuple(read_for(audit, name, of, column))
         if read not in found:
             found[read] = own or audit.first_broken(list(read))
         yield {
-            "row": row["row"],
-            "column": row["column"],
+            "row": of,
+            "column": column,
             "experiments": [key.split("/")[1] for key in read],
             "first_broken_link": found[read],
         }

@@ -24,7 +24,7 @@ def read(folder: Path) -> Splits:
         AebayesError: the file is missing or broken, or has not the promised array.
     """
     path = folder / NAME
-    frames = read_npz(path).get("images")
+    frames = read_npz(path, compressed=True).get("images")
     if frames is None or frames.dtype != np.uint8 or frames.shape != (FRAMES, HEIGHT, WIDTH):
         found = "no array images" if frames is None else f"{frames.dtype} {frames.shape}"
         raise AebayesError(

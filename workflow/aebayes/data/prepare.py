@@ -48,7 +48,9 @@ def prepare(name: str, raw: Path, out: Path, card: Path, record: Path | None = N
         read = {f"data/raw/{name}/{f.name}": sha256(raw / name / f.name) for f in recipe.files}
         made = {f"data/processed/{path.name}": sha256(path) for path in (out, card)}
         libraries = ("numpy", "pillow", "scikit-learn", "scipy")
-        content = step_record("prepare", {"dataset": name}, read, made, libraries, began)
+        content = step_record(
+            "prepare", {"dataset": name}, read, made, libraries, began, own=recipe.module
+        )
         write_json(record, content)
 
 

@@ -74,3 +74,8 @@ class Recipe:
     read: Callable[[Path], Splits]
     files: tuple[RawFile, ...] = ()
     shared_folder: str | None = None
+
+    @property
+    def module(self) -> str:
+        """The name of the module, beside this one, that reads it."""
+        return getattr(self.read, "func", self.read).__module__.rpartition(".")[2]

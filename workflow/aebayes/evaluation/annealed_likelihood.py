@@ -25,7 +25,7 @@ from aebayes.evaluation.proposals import (
 )
 from aebayes.networks.autoencoder import AutoEncoder
 from aebayes.streams import Streams
-from aebayes.tensors import UNREADABLE, load_tensors, save_tensors
+from aebayes.tensors import SEAL, UNREADABLE, load_tensors, save_tensors
 
 # Of images (R, B, X), the proposal that chains start from, and from which noise it makes a code.
 Start = Callable[[Tensor, Streams], tuple[Proposal, Callable[[Tensor], Tensor]]]
@@ -53,7 +53,7 @@ class Parts:
         if self.path is None:
             return
         try:
-            tensors, about = load_tensors(self.path, {"fingerprint", "batches"})
+            tensors, about = load_tensors(self.path, {"fingerprint", "batches", SEAL})
         except FileNotFoundError:
             return
         except UNREADABLE as problem:
@@ -79,7 +79,7 @@ class Parts:
                 for key, tensor in part.items()
             }
             about = {"fingerprint": self.fingerprint, "batches": len(self.done)}
-            save_tensors(self.path, tensors | {"streams": streams.state()}, about)
+            save_tensors(self.path, tensors | {"streams": streams.state()}, about, sealed=True)
 
     def of(self, key: str) -> Tensor:
         """All batches' tensors of this name, their images one after the other."""
