@@ -32,7 +32,7 @@ ADDRESS = "AEBAYES_FORK_SERVER"  # the environment variable that tells a step wh
 # What each step imports of other libraries, and takes long.
 IMPORTED = {
     "train": ("jsonschema", "numpy", "scipy.spatial", "torch"),
-    "evaluate": ("jsonschema", "numpy", "scipy.spatial", "torch"),
+    "evaluate": ("jsonschema", "numpy", "scipy.spatial", "torch", "sklearn.ensemble"),
     "table": ("jsonschema",),
     "figure": ("jsonschema", "matplotlib.pyplot", "pandas", "seaborn"),
 }
