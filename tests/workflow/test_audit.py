@@ -161,13 +161,18 @@ def test_missing_and_untracked_files_are_named(copy):
     assert "untracked: tables/stranger.csv" in done.stdout
 
 
+def audited_with(copy: Project, path: Path, content: str) -> subprocess.CompletedProcess:
+    """The audit while a file has another content."""
+    kept = path.read_bytes()
+    path.write_text(content)
+    done = audit(copy, "--quick")
+    path.write_bytes(kept)
+    return done
+
+
 @pytest.mark.parametrize("content", ["{}", "{", '{"count": 1}'])
 def test_card_that_was_changed_is_named_and_all_else_is_told(copy, content):
-    card = copy.folder / "data/processed/digits.json"
-    kept = card.read_bytes()
-    card.write_text(content)
-    done = audit(copy, "--quick")
-    card.write_bytes(kept)
+    done = audited_with(copy, copy.folder / "data/processed/digits.json", content)
     assert done.returncode == 1
     assert "changed: data/processed/digits.json" in done.stdout
     assert "1 changed" in done.stdout
@@ -176,10 +181,7 @@ def test_card_that_was_changed_is_named_and_all_else_is_told(copy, content):
 @pytest.mark.parametrize("heading", ["row", "column", "status"])
 def test_table_that_lost_a_heading_is_named(copy, heading):
     table = copy.folder / "results/tiny/tables/avb-table-1.csv"
-    kept = table.read_text()
-    table.write_text(kept.replace(heading, "another", 1))
-    done = audit(copy, "--quick")
-    table.write_text(kept)
+    done = audited_with(copy, table, table.read_text().replace(heading, "another", 1))
     assert done.returncode == 1
     assert "changed: tables/avb-table-1.csv" in done.stdout
 
