@@ -109,7 +109,7 @@ def test_caption_says_which_lines_are_of_which_dataset(study: Study, tmp_path: P
     assert "mnist, dynamic binarisation (MNIST); " in text
     assert f"omniglot_drawings, dynamic binarisation ({DRAWN})" in text
     assert "mean ± sd over 1 or 3 replicas" in text
-    assert "s.e.: of a single replica, over test images" in text
+    assert "s.e.: standard error of a replica, over test images" in text
     assert "measured on the first 1000 test images" in text
 
 

@@ -320,6 +320,12 @@ def test_only_a_clean_study_is_promoted_and_a_new_run_is_compared_with_it(copy):
     assert "runs/vae-four-points/history.csv is changed" in refused.stderr
     assert not reference.exists()
 
+    (copy.folder / "file").touch()
+    refused = copy.aebayes("promote", "--reference", "file/reference")
+    (copy.folder / "file").unlink()
+    assert refused.returncode == 2
+    assert "cannot write file/reference" in refused.stderr
+
     assert copy.aebayes("promote").returncode == 0
     held = {each.relative_to(reference).as_posix() for each in reference.rglob("*")}
     assert "tables/avb-table-1.csv" in held

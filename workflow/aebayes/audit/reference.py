@@ -55,8 +55,8 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
             f"{folder / MANIFEST} is of a part of the study", "finish the study, then promote it"
         )
     with_pointers = default_remote(root) is not None
-    with writing(reference), folder_beside(reference) as temporary:
-        new = Path(temporary) / "new"
+    with folder_beside(reference) as temporary:
+        new = temporary / "new"
         for key, entry in manifest["artefacts"].items():
             source = audit.place.path(key)
             if key.startswith("config/"):
@@ -70,27 +70,25 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
             if sha256(target) != entry["sha256"]:
                 raise AebayesError(f"{source} changed while it was copied", "start again")
         seal(manifest, new)
-        replace_folder(new, reference, Path(temporary) / "old")
+        replace_folder(new, reference, temporary / "old")
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[None]:
-    """Raise an AebayesError that says why a folder cannot be written."""
+def folder_beside(target: Path) -> Iterator[Path]:
+    """A temporary folder, in which to make what is then moved to `target`.
+
+    Raises:
+        AebayesError: it cannot be made, or what is done in it fails to write.
+    """
     try:
-        yield
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+            yield Path(temporary)
     except OSError as problem:
         raise AebayesError(
             f"cannot write {target}: {problem.strerror or problem}",
             "see that the folder is writable and the disk has room",
         ) from problem
-
-
-@contextmanager
-def folder_beside(target: Path) -> Iterator[str]:
-    """A temporary folder from which one can be moved to `target`."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-        yield temporary
 
 
 def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:

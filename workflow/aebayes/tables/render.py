@@ -214,7 +214,7 @@ class Layout:
         sentences += self.distorted()
         sentences += self.held_in_balance()
         if any(cell.ours.standard_error is not None for cell in self.cells.values()):
-            sentences.append("s.e.: of a single replica, over test images unless a note says more.")
+            sentences.append("s.e.: standard error of a replica, over test images unless noted.")
         if self.beside:
             sources = dict.fromkeys(published.source for published in self.beside)
             sentences.append(f"Published: {'; '.join(sources)}. Difference: ours minus published.")
