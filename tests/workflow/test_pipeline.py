@@ -165,6 +165,8 @@ def test_study_does_without_an_optional_dataset_unless_its_files_are_at_hand(tmp
     assert "fetch_svhn" not in without
     asked = project.snakemake("results/tiny/runs/vae-svhn/metrics.json", "--dry-run")
     assert "the dataset svhn is not here" in asked.stdout + asked.stderr
+    another = project.snakemake("data/processed/mnist.npz", "--dry-run")
+    assert "the study tiny has no dataset mnist" in another.stdout + another.stderr
     folder = project.folder / "data" / "raw" / "svhn"
     folder.mkdir(parents=True)
     for name in ("train_32x32.mat", "test_32x32.mat"):

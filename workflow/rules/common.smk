@@ -91,6 +91,9 @@ def raw_files(dataset):
     if dataset in STUDY.absent:
         bring = as_typed(f"python -m aebayes fetch {dataset}")
         raise WorkflowError(f"the dataset {dataset} is not here: {bring}")
+    if dataset not in RECIPES:
+        known = ", ".join(RECIPES)
+        raise WorkflowError(f"the study {STUDY.name} has no dataset {dataset}: {known}")
     return [f"data/raw/{dataset}/{file.name}" for file in RECIPES[dataset].files]
 
 
