@@ -186,6 +186,13 @@ def test_time_that_is_none_is_refused(here, option, seconds):
     assert option in done.output and "0 or more" in done.output
 
 
+def test_an_option_of_the_environment_is_named_by_its_variable(here, monkeypatch):
+    monkeypatch.setenv("AEBAYES_TRAIN_TIME_LIMIT", "soon")
+    done = run("train", "vae-four-points", "--study", "tiny.yaml")
+    assert done.exit_code == 2
+    assert "AEBAYES_TRAIN_TIME_LIMIT" in done.output and "soon" in done.output
+
+
 def test_fetching_what_has_no_raw_files_says_so(here):
     done = run("fetch", "digits")
     assert done.exit_code == 0

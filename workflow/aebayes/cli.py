@@ -98,7 +98,7 @@ def lacks_memory(problem: Exception) -> bool:
     return on_gpu or isinstance(problem, MemoryError) or "you tried to allocate" in str(problem)
 
 
-# AEBAYES_TRAIN_TIME_LIMIT=3000 and the like reach a step through Snakemake.
+# The environment reaches a step through Snakemake.
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AEBAYES"}
 )
@@ -164,6 +164,8 @@ def data_of(experiment: dict) -> Path:
 @click.option(
     "--time-limit",
     type=float,
+    envvar="AEBAYES_TRAIN_TIME_LIMIT",
+    show_envvar=True,
     callback=not_negative,
     help="Stop after so many seconds, with exit status 75.",
 )
@@ -172,6 +174,8 @@ def data_of(experiment: dict) -> Path:
     type=float,
     default=30,
     show_default=True,
+    envvar="AEBAYES_TRAIN_SAVE_EVERY",
+    show_envvar=True,
     callback=not_negative,
     help="Seconds.",
 )
