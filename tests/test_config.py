@@ -224,6 +224,19 @@ def test_gaussian_likelihood_takes_a_logit_as_output_bias_under_a_sigmoid_alone(
     assert load_study(str(tiny.write(tmp_path / "own.yaml", content))).name == "tiny"
 
 
+def test_a_dataset_that_does_not_exist_is_named_with_the_known_ones(tmp_path):
+    said = refused(tmp_path, changed("datasets.nope", {"binarisation": "none"}))
+    assert said == "datasets.nope: unknown dataset 'nope'"
+
+
+def test_a_study_that_is_not_utf_8_is_to_be_written_so(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("name: own", encoding="utf-16")
+    with pytest.raises(AebayesError) as caught:
+        load_study(str(path))
+    assert caught.value.remedy == "write it as UTF-8"
+
+
 def test_training_takes_either_steps_or_epochs(tmp_path):
     both = refused(tmp_path, changed(f"{DIGITS}.training.epochs", 1))
     assert both == f"{DIGITS}.training: takes steps or epochs; both are given"

@@ -125,8 +125,9 @@ def test_json_takes_no_nan(tmp_path):
     assert not (tmp_path / "a.json").exists()
 
 
-def test_broken_json_is_named(tmp_path):
-    (tmp_path / "a.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", '{"a": Infinity}', '{"a": NaN}'])
+def test_broken_json_is_named(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
     with pytest.raises(AebayesError, match=r"a\.json is not JSON"):
         read_json(tmp_path / "a.json")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aebayes.audit.manifest import MANIFEST, SEAL
-from aebayes.audit.reference import promote, refuse_to_replace
+from aebayes.audit.reference import promote, refuse_to_replace, replace_folder
 from aebayes.config import load_study
 from aebayes.errors import AebayesError
 
@@ -77,3 +77,33 @@ def test_reference_results_with_their_audit_an_empty_folder_and_nothing_are_repl
     (tmp_path / "empty").mkdir()
     for place in (old, tmp_path / "empty", tmp_path / "new"):
         refuse_to_replace(place, load_study("pocket"), tmp_path / "pocket")
+
+
+def test_what_a_killed_promotion_moved_aside_goes_back(tmp_path):
+    reference = tmp_path / "pocket"
+    left = tmp_path / ".pocket.999999999.partial"
+    (left / "new").mkdir(parents=True)
+    (left / "new/half").write_text("half")
+    copied(left / "old")
+    with pytest.raises(AebayesError, match="is missing"):
+        promote(load_study("pocket"), tmp_path / "study", reference)
+    assert (reference / MANIFEST).read_bytes() == (POCKET / MANIFEST).read_bytes()
+    assert not left.exists()
+
+
+def test_promotion_that_is_stopped_between_two_moves_puts_back(tmp_path, monkeypatch):
+    new, reference, aside = tmp_path / "new", copied(tmp_path / "reference"), tmp_path / "old"
+    new.mkdir()
+    moved = []
+
+    def replace(source, target):
+        if moved == [reference]:
+            moved.append(source)
+            raise KeyboardInterrupt
+        moved.append(source)
+        Path(source).rename(target)
+
+    monkeypatch.setattr("aebayes.audit.reference.os.replace", replace)
+    with pytest.raises(KeyboardInterrupt):
+        replace_folder(new, reference, aside)
+    assert (reference / MANIFEST).exists() and not aside.exists()

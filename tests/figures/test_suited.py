@@ -71,6 +71,12 @@ def test_a_figure_of_one_thing_refuses_two(name, entry):
         check_suited(pocket_with(name, entry))
 
 
+def test_a_figure_refuses_what_it_would_not_show():
+    entry = {"experiments": {"VAE": "vae-digits"}, "datasets": ["digits"]}
+    with pytest.raises(AebayesError, match=r"figures\.training-curves\.datasets: the figure shows"):
+        check_suited(pocket_with("training-curves", entry))
+
+
 def documented(name: str, figure: Figure) -> str:
     """The figure's line in config/README.md."""
     asked = []

@@ -74,6 +74,17 @@ def test_what_a_method_cannot_have_says_why(study: Study, tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("four_points")
+def test_the_theory_is_that_of_the_four_points(study: Study, tmp_path: Path) -> None:
+    content = study.content | {"experiments": dict(study.content["experiments"])}
+    rows = study.tables["avb-table-1"]["experiments"]
+    for name in rows.values():
+        content["experiments"][name] = content["experiments"][name] | {"dataset": "mnist"}
+        (tmp_path / "runs" / name / "metrics.json").unlink()
+    other = Study(study.path, study.name, content)
+    assert {row for row, _ in cells_of("avb-table-1", other, tmp_path)} == set(rows)
+
+
+@pytest.mark.usefixtures("four_points")
 def test_missing_run_says_so_in_all_its_cells_and_leaves_the_others(
     study: Study, tmp_path: Path
 ) -> None:
@@ -322,10 +333,10 @@ def test_metrics_that_are_no_numbers_are_refused_by_file_and_name(
 
 
 @pytest.mark.usefixtures("four_points")
-def test_metrics_of_nan_are_refused_by_file_and_name(study: Study, tmp_path: Path) -> None:
+def test_metrics_of_infinity_are_refused_by_file_and_name(study: Study, tmp_path: Path) -> None:
     path = tmp_path / "runs" / "vae" / "metrics.json"
-    write_text(path, path.read_text().replace('"mean": -1.58', '"mean": NaN'))
-    with pytest.raises(AebayesError, match="metric log_likelihood: mean is nan"):
+    write_text(path, path.read_text().replace('"mean": -1.58', '"mean": 1e999'))
+    with pytest.raises(AebayesError, match="metric log_likelihood: mean is inf"):
         cells_of("avb-table-1", study, tmp_path)
 
 

@@ -1,14 +1,17 @@
 """What an audit promises, on a real run of a small study: every byte, every link, the way back."""
 
 import json
+import os
 import random
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
+import psutil
 import pytest
 from click.testing import CliRunner
-from projects import Project
+from projects import TOOLS, Project
 
 from aebayes.audit.manifest import APART, MANIFEST, SEAL
 from aebayes.cli import main
@@ -363,3 +366,84 @@ def test_only_a_clean_study_is_promoted_and_a_new_run_is_compared_with_it(copy):
     assert "avb-four-points: elbo" in done.stdout
     assert "1 of " in done.stdout
     shutil.rmtree(reference.parent)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_audit_that_is_asked_to_stop_ends_with_its_processes(copy, number):
+    command = [TOOLS / "python", "-m", "aebayes", "audit", "--study", "tiny.yaml"]
+    # Figures take a second each, and the audit asks for as many processes as there are.
+    started = subprocess.Popen(
+        command,
+        cwd=copy.folder,
+        env=copy.environment() | {"PYTHONPATH": os.fspath(copy.folder / "workflow")},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    for line in started.stderr:
+        if "figures" in line:
+            break
+    while not (drawing := psutil.Process(started.pid).children()):
+        assert started.poll() is None
+    os.killpg(started.pid, number) if number == signal.SIGINT else started.send_signal(number)
+    assert started.wait(timeout=60) == 128 + number
+    _, alive = psutil.wait_procs(drawing, timeout=60)
+    assert not alive
+
+
+def test_no_room_for_temporary_files_is_no_finding(copy):
+    own = f"PYTHONPATH={copy.folder / 'workflow'}"
+    done = copy.command(
+        *("env", own, "bash", "-c", 'ulimit -f 20; exec "$@"', "bash"),
+        *(TOOLS / "python", "-m", "aebayes", "audit", "--study", "tiny.yaml"),
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "error: what is to be compared cannot be made again" in done.stderr
+    assert "TMPDIR" in done.stderr
+    assert "changed" not in done.stdout
+
+
+def test_version_that_is_refused_writes_nothing(copy):
+    results = copy.folder / "results/tiny"
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
+    done = copy.aebayes("version", "--without", "four_points")
+    assert done.returncode == 2 and "--without" in done.stderr
+    assert {path: path.read_bytes() for path in results.rglob("*") if path.is_file()} == before
+
+
+def test_what_only_version_makes_anew_is_said_to_be_so(copy):
+    path = copy.folder / "results/tiny/metrics/vae-digits.json"
+    content = path.read_bytes()
+    path.unlink()
+    done = audit(copy, "--quick")
+    assert done.returncode == 1
+    assert "python -m aebayes version --study tiny.yaml" in done.stdout
+    assert copy.aebayes("version").returncode == 0
+    assert path.read_bytes() == content
+    assert audit(copy, "--quick").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["dangling", b"\xff"])
+def test_links_and_names_that_are_no_text_are_untracked(copy, name):
+    folder = os.fsencode(copy.folder / "results/tiny/figures")
+    path = os.path.join(folder, os.fsencode(name))
+    os.symlink("/nowhere", path)
+    done = audit(copy)
+    os.unlink(path)
+    assert done.returncode == 1, done.stderr
+    shown = r"\xff" if isinstance(name, bytes) else name
+    assert "untracked: figures/" in done.stdout
+    page = json.loads((copy.folder / "results/tiny/audit/audit.json").read_text())
+    assert page["counts"]["untracked"] == 1
+    assert isinstance(name, bytes) or f"figures/{shown}" in page["artefacts"]
+
+
+def test_linked_results_are_refused_before_anything_runs(copy, tmp_path):
+    results = copy.folder / "results"
+    results.rename(tmp_path / "big")
+    results.symlink_to(tmp_path / "big")
+    done = copy.snakemake("--dry-run", "all")
+    results.unlink()
+    (tmp_path / "big").rename(results)
+    assert done.returncode != 0
+    assert "is a link, and DVC versions nothing inside a linked folder" in done.stdout + done.stderr

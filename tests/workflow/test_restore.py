@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from projects import TOOLS, Project
 
 from aebayes.files import sha256
@@ -141,9 +142,83 @@ def test_what_no_remote_has_is_named_and_the_rest_is_there(project, tmp_path):
     succeed(clone.dvc("remote", "modify", "--local", "store", "url", str(store)))
     done = clone.aebayes("restore")
     assert done.returncode == 2
-    assert "checkpoint.safetensors can be had from nowhere" in done.stderr
+    said = done.stderr.partition("can be had from nowhere: ")[2]
+    assert all(
+        f"runs/{name}/{kind}.safetensors" in said
+        for name in ("vae-digits", "avb-four-points")
+        for kind in ("checkpoint", "optimiser")
+    )
     assert "Traceback" not in done.stderr
     assert (clone.folder / "results/tiny/tables/avb-table-1.csv").exists()
+
+
+def stored(project: Project, key: str) -> Path:
+    """The object of a file of the study in its remote."""
+    pointer = project.folder / f"results/tiny/{key}.dvc"
+    name = yaml.safe_load(pointer.read_text())["outs"][0]["md5"]
+    return project.folder.parent / "store/files/md5" / name[:2] / name[2:]
+
+
+def planned(clone: Project) -> list[str]:
+    """The trainings that Snakemake would run."""
+    lines = succeed(clone.snakemake("--dry-run", "all")).stdout.splitlines()
+    runs = [lines[i + 1 : i + 20] for i, line in enumerate(lines) if line.startswith("rule train")]
+    return [next(line for line in run if "wildcards" in line).split("=")[1] for run in runs]
+
+
+def test_object_that_is_missing_costs_its_own_training_and_no_other(project, tmp_path):
+    key = "runs/vae-digits/checkpoint.safetensors"
+    lost = stored(project, key)
+    kept = lost.read_bytes()
+    lost.unlink()
+    clone = clone_of(project, tmp_path / "project")
+    done = clone.aebayes("restore")
+    lost.write_bytes(kept)
+    assert done.returncode == 2
+    assert "1 files are not back" in done.stderr and key in done.stderr
+    assert planned(clone) == ["vae-digits"]
+    succeed(clone.aebayes("restore"))
+    assert planned(clone) == []
+
+
+@pytest.mark.parametrize("place", ["remote", "cache"])
+def test_damaged_object_is_not_put_in_place_and_once_mended_comes_back(project, place, tmp_path):
+    key = "runs/vae-digits/checkpoint.safetensors"
+    clone = clone_of(project, tmp_path / "project")
+    damaged = stored(project, key)
+    kept, mode = damaged.read_bytes(), damaged.stat().st_mode
+    if place == "cache":  # which DVC takes for right, being read-only
+        succeed(clone.aebayes("restore"))
+        (clone.folder / "results/tiny" / key).unlink()
+        damaged = clone.folder / ".dvc/cache/files/md5" / damaged.parent.name / damaged.name
+    damaged.chmod(0o644)
+    damaged.write_bytes(kept[:-1] + bytes([kept[-1] ^ 1]))
+    damaged.chmod(0o444)
+    done = clone.aebayes("restore")
+    if place == "remote":
+        assert done.returncode == 2
+        assert "came with other bytes than they should have: " in done.stderr
+        assert key in done.stderr and "mend the remote" in done.stderr
+        assert not (clone.folder / "results/tiny" / key).exists()
+        damaged.chmod(0o644)
+        damaged.write_bytes(kept)
+        damaged.chmod(mode)
+        done = clone.aebayes("restore")
+    succeed(done)
+    assert (clone.folder / "results/tiny" / key).read_bytes() == kept
+
+
+def test_what_dvc_brings_to_reference_results_does_not_hinder_the_next(project, tmp_path):
+    clone = project.copy(tmp_path / "project")
+    succeed(clone.dvc("checkout"))
+    reference = clone.folder / "results/reference/tiny"
+    brought = reference / "runs/vae-digits/checkpoint.safetensors"
+    assert brought.exists()
+    succeed(clone.aebayes("promote"))
+    brought.parent.mkdir(parents=True, exist_ok=True)
+    brought.write_bytes(b"other weights")
+    done = clone.aebayes("promote")
+    assert done.returncode == 2 and "it would be lost" in done.stderr
 
 
 @pytest.mark.parametrize("missing", [True, False])

@@ -7,6 +7,7 @@ import functools
 import logging
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,9 @@ def reporting(command: Callable) -> Callable:
             remedy = of_study(problem.remedy, options.get("study", DEFAULT_STUDY))
             click.echo(f"error: {problem.problem}\nremedy: {as_typed(remedy)}", err=True)
             sys.exit(problem.status)
+        except KeyboardInterrupt:  # of which click would make 1: "something is not what was made"
+            click.echo("stopped", err=True)
+            sys.exit(128 + signal.SIGINT)
         except (MemoryError, RuntimeError) as problem:
             if not lacks_memory(problem):
                 raise
@@ -280,12 +284,15 @@ def figure(name: str, study: str, without: tuple[str, ...]) -> None:
 @reporting
 def version(study: str, without: tuple[str, ...]) -> None:
     """Put the study's datasets and checkpoints under DVC, and write its manifest."""
-    from aebayes.audit.manifest import make_manifest
+    from aebayes.audit.manifest import made_of, make_manifest
+    from aebayes.records import Place
     from aebayes.version import version_study
 
     chosen = load_study(study).without(without)
+    folder = RESULTS / chosen.name
+    made_of(chosen, Place(folder))  # what would be refused is, before anything is written
     version_study(chosen.name, chosen.experiments, chosen.datasets, Path())
-    make_manifest(chosen, RESULTS / chosen.name)
+    make_manifest(chosen, folder)
 
 
 folder_option = path_option("--folder", "The study's folder.  [default: results/<study>]")
@@ -302,12 +309,19 @@ def manifest(study: str, without: tuple[str, ...], folder: Path | None, partial:
     from aebayes.audit.manifest import make_manifest
 
     chosen = load_study(study).without(without)
-    make_manifest(chosen, folder or RESULTS / chosen.name, partial)
+    place = folder or RESULTS / chosen.name
+    if not place.is_dir():
+        raise AebayesError(f"{place} is no folder", "run the study, or name its folder: --folder")
+    make_manifest(chosen, place, partial)
 
 
 REMEDY_OF_AUDIT = (
     "remedy: bring back what is named (dvc checkout --force PATH, or git restore PATH), or delete "
     "what is changed or untracked and run the pipeline, which makes anew what is not there"
+)
+# What DVC is told of a study is made by its last step, whose outputs Snakemake takes for whole.
+REMEDY_OF_VERSION = (
+    "remedy of dvc.yaml, metrics/ and .dvc files, once the rest is sound: python -m aebayes version"
 )
 
 
@@ -336,8 +350,6 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
     checked = Audit.of(chosen, folder)
     if not quick:
         make_again(checked, deep, lambda what: click.echo(f"making again: {what}", err=True))
-    out = out or folder / "audit"
-    report(checked, out)
     for key, finding in sorted(checked.findings.items()):
         if finding.status not in SOUND:
             click.echo(f"{finding.status}: {key}: {finding.why}")
@@ -345,6 +357,10 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
         click.echo(f"broken link: {step}: {why}")
     if not checked.clean:
         click.echo(as_typed(REMEDY_OF_AUDIT))
+    if checked.unsound_of("version"):
+        click.echo(as_typed(of_study(REMEDY_OF_VERSION, study)))
+    out = out or folder / "audit"
+    report(checked, out)
     counts = ", ".join(f"{count} {status}" for status, count in checked.counts.items())
     click.echo(f"{chosen.name}: {counts}; {out / 'index.html'}")
     sys.exit(0 if checked.clean else 1)

@@ -9,6 +9,7 @@ from pathlib import Path
 import jsonschema
 import yaml
 
+from aebayes.data import recipe_of
 from aebayes.errors import AebayesError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -251,9 +252,10 @@ def read_yaml(path: Path, remedy: str | None = None) -> object:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:  # ValueError: not UTF-8, or a path with a null byte
+        utf_8 = "write it as UTF-8" if isinstance(problem, UnicodeError) else None
         raise AebayesError(
             f"cannot read {path}: {getattr(problem, 'strerror', None) or problem}",
-            remedy or AGAIN.format(path),
+            utf_8 or remedy or AGAIN.format(path),
         ) from problem
     try:
         refuse_deep_nesting(text)
@@ -360,6 +362,13 @@ def check_references(content: dict, path: Path) -> None:
     Raises:
         AebayesError: names the file, the key and the known names.
     """
+    for name in content["datasets"]:
+        try:
+            recipe_of(name)
+        except AebayesError as problem:
+            raise AebayesError(
+                f"{path}: datasets.{name}: {problem.problem}", problem.remedy
+            ) from problem
     for name, experiment in content["experiments"].items():
         check_known(path, f"experiments.{name}.dataset", experiment["dataset"], content["datasets"])
         if "start_from" in experiment:

@@ -11,10 +11,25 @@ class AebayesError(Exception):
     """
 
     def __init__(self, problem: str, remedy: str, status: int = 2):
-        super().__init__(f"{problem}\nremedy: {remedy}")
+        super().__init__(problem, remedy, status)  # by which it comes from another process
         self.problem = problem
         self.remedy = remedy
         self.status = status
+
+    def __str__(self) -> str:
+        return f"{self.problem}\nremedy: {self.remedy}"
+
+
+class CannotWrite(AebayesError):
+    """A file cannot be written: the folder, the disk or the system refuses it."""
+
+    @classmethod
+    def to(cls, path: os.PathLike, problem: OSError) -> "CannotWrite":
+        """Of what the system said of it."""
+        return cls(
+            f"cannot write {path}: {problem.strerror or problem}",
+            "see that the folder is writable and the disk has room, then start again",
+        )
 
 
 class Interrupted(AebayesError):

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from aebayes.errors import AebayesError
+from aebayes.errors import AebayesError, CannotWrite
 
 # Zip entries carry a date; a fixed one makes equal arrays equal files.
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -41,32 +41,35 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         AebayesError: the folder or file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = partial_of(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(path)
+        for left in abandoned(path):
+            left.unlink(missing_ok=True)
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
     except OSError as problem:
-        raise AebayesError(
-            f"cannot write {path}: {problem.strerror or problem}",
-            "check that the folder is writable and the disk has room, then start again",
-        ) from problem
+        raise CannotWrite.to(path, problem) from problem
     finally:
         with suppress(OSError):
             temporary.unlink()
 
 
-def remove_abandoned(path: Path) -> None:
-    """Remove what processes that were killed left half written beside `path`."""
+def partial_of(path: Path) -> Path:
+    """Where this process makes what then takes the place of `path`."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def abandoned(path: Path) -> Iterator[Path]:
+    """What processes that were killed left half made beside `path`."""
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         process = left.suffixes[-2].removeprefix(".")
         try:
             os.kill(int(process), 0)
         except (ValueError, OverflowError, ProcessLookupError):
-            left.unlink(missing_ok=True)
+            yield left
         except PermissionError:
             pass  # another user's, and alive
 
@@ -109,7 +112,7 @@ def find_json(path: Path) -> dict | None:
         AebayesError: it is there, but cannot be read, is not JSON, or holds no object.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(), parse_constant=refuse_constant)
     except FileNotFoundError:
         return None
     except OSError as problem:
@@ -121,6 +124,15 @@ def find_json(path: Path) -> dict | None:
             f"{path} holds a JSON {type(content).__name__}, expected an object", AGAIN
         )
     return content
+
+
+def refuse_constant(name: str) -> NoReturn:
+    """Say that NaN and infinity are no JSON, though Python reads them.
+
+    Raises:
+        ValueError: always.
+    """
+    raise ValueError(f"it holds {name}")
 
 
 def refuse_unreadable(path: Path, problem: OSError) -> NoReturn:

@@ -120,7 +120,7 @@ def write_record(
     Inputs that are missing are left out: a table's cells say so themselves.
     """
     read, made = files
-    inputs = place.hashes(key for key in read if place.path(key).exists())
+    inputs = place.hashes(key for key in read if place.path(key).is_file())
     content = step_record(
         kind, shown_settings(name, kind, study), inputs, place.hashes(made), libraries, began
     )

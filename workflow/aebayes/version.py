@@ -6,6 +6,7 @@ stays in the git-ignored study and follows the checkpoint.
 """
 
 import csv
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from aebayes.errors import AebayesError
-from aebayes.files import read_json, write_json, write_text
+from aebayes.files import md5, read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -46,8 +47,10 @@ def version_study(study_name: str, experiments: list[str], datasets: list[str], 
         root: the project, where `.dvc/` is. Git is not asked for anything.
 
     Raises:
-        AebayesError: a file is missing, a dataset's bytes are not the recorded ones, or DVC fails.
+        AebayesError: a file is missing, a dataset's bytes are not the recorded ones, a folder is a
+            link, or DVC fails.
     """
+    refuse_links(study_name, root)
     study = root / "results" / study_name
     data = [path for dataset in datasets for path in dataset_paths(dataset, root)]
     checkpoints = [study / "runs" / name / file for name in experiments for file in CHECKPOINTS]
@@ -59,6 +62,22 @@ def version_study(study_name: str, experiments: list[str], datasets: list[str], 
     large = [path for path in arrays if path.exists() and path.stat().st_size >= LARGE]
     add_to_dvc(data, checkpoints + large, root)
     write_text(study / "dvc.yaml", yaml.safe_dump(dvc_yaml(study, experiments), sort_keys=False))
+
+
+def refuse_links(study_name: str, root: Path) -> None:
+    """Refuse folders that are links to others: DVC adds nothing inside one.
+
+    Raises:
+        AebayesError: there is one.
+    """
+    study = f"results/{study_name}"
+    for name in ("data", "data/raw", "data/processed", "results", study, f"{study}/runs"):
+        if (root / name).is_symlink():
+            raise AebayesError(
+                f"{root / name} is a link, and DVC versions nothing inside a linked folder",
+                "put the whole project where there is room, or mount that folder here (mount "
+                "--bind), instead of a link",
+            )
 
 
 def dataset_paths(dataset: str, root: Path) -> list[Path]:
@@ -119,7 +138,7 @@ def open_repo(root: Path) -> Iterator["Repo"]:
     try:
         with Repo(str(root.absolute())) as repo:
             yield repo
-    except (DvcException, OSError) as problem:
+    except (DvcException, OSError, sqlite3.Error) as problem:
         raise AebayesError(
             f"DVC could not version the study under {root}: {problem}",
             "see that .dvc/config is the project's, that no .dvc/config.local overrides it, and "
@@ -237,6 +256,27 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
                 repo.fetch(targets, remote=remote)
         with suppress(CheckoutError):
             repo.checkout(targets, force=True)
+
+
+def drop_damaged(pointers: list[Path], root: Path) -> bool:
+    """Take out of DVC's cache what is not what its name says; whether there was any.
+
+    DVC itself does not look at a read-only file again, neither in a remote nor in its cache.
+
+    Args:
+        pointers: the .dvc files that name it.
+    """
+    found = False
+    with open_repo(root) as repo:
+        for pointer in pointers:
+            (out,) = repo.find_outs_by_path(str(pointer.with_suffix("").absolute()))
+            for names in out.get_used_objs().values():
+                for name in names:
+                    path = Path(repo.cache.local.oid_to_path(name.value))
+                    if path.is_file() and md5(path) != name.value.removesuffix(".dir"):
+                        path.unlink()
+                        found = True
+    return found
 
 
 def history_plots(study: Path, experiment: str) -> list[dict]:

@@ -21,6 +21,7 @@ from aebayes.forkserver import ADDRESS, ForkServer
 from aebayes.provenance import code_of, device_count
 from aebayes.tables import inputs as table_inputs
 from aebayes.tables.published import load_published
+from aebayes.version import refuse_links
 
 try:
     check_mergeable(Path("config/config.yaml"))
@@ -42,6 +43,7 @@ try:
     TABLES = {name: table_inputs(name, STUDY) for name in STUDY.tables}
     FIGURES = {name: figure_inputs(name, STUDY) for name in STUDY.figures}
     check_suited(STUDY)
+    refuse_links(STUDY.name, Path())  # which the last step would, after all training
     load_published()  # which tables would find broken after all training
 except AebayesError as problem:
     raise WorkflowError(as_typed(str(problem)))

@@ -5,11 +5,13 @@ import importlib
 import itertools
 import math
 import re
+import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,10 +20,11 @@ import numpy as np
 from aebayes.audit.audit import CHANGED, EQUIVALENT, Audit, Finding
 from aebayes.audit.manifest import data_files
 from aebayes.config import Study
-from aebayes.errors import AebayesError
+from aebayes.errors import AebayesError, CannotWrite
 from aebayes.figures import inputs as figure_inputs
 from aebayes.figures import make_figure
 from aebayes.files import read_json, sha256
+from aebayes.forkserver import end_with_parent
 from aebayes.records import Place, figure_files, table_files
 from aebayes.tables import inputs as table_inputs
 from aebayes.tables import make_table
@@ -47,9 +50,11 @@ def make_again(audit: Audit, deep: bool, say: Callable[[str], None]) -> None:
         deep: datasets from raw files and metrics from checkpoints, too, which takes as long as
             their evaluation did.
         say: is told what is done.
+
+    Raises:
+        AebayesError: there is no room to make anything in.
     """
-    with TemporaryDirectory() as folder:
-        out = Path(folder)
+    with temporary_folder() as out:
         say("tables")
         for name in audit.study.tables:
             table_again(audit, name, out)
@@ -62,6 +67,24 @@ def make_again(audit: Audit, deep: bool, say: Callable[[str], None]) -> None:
             for experiment in audit.study.experiments:
                 say(f"metrics of {experiment}")
                 metrics_again(audit, experiment, out)
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder to make things again in.
+
+    Raises:
+        AebayesError: it cannot be made or written to.
+    """
+    try:
+        with TemporaryDirectory(prefix="aebayes-audit-") as folder:
+            yield Path(folder)
+    except (CannotWrite, OSError) as problem:
+        raise AebayesError(
+            "what is to be compared cannot be made again: "
+            + (problem.problem if isinstance(problem, AebayesError) else str(problem)),
+            "see that the folder of temporary files has room, or name another: TMPDIR=FOLDER",
+        ) from problem
 
 
 def table_again(audit: Audit, name: str, out: Path) -> None:
@@ -90,8 +113,8 @@ def figures_again(audit: Audit, out: Path) -> None:
     draw = partial(draw_again, study=audit.study, place=audit.place, out=out)
     # Forked, they share what is imported here; no thread of torch's is there yet.
     importlib.import_module("aebayes.figures.style")
-    with ProcessPoolExecutor(mp_context=get_context("fork")) as pool:
-        problems = pool.map(draw, made)
+    with drawers() as pool:
+        problems = list(pool.map(draw, made))
     for drawn, problem in zip(made.values(), problems, strict=True):
         if problem:
             refuse(audit, drawn, problem)
@@ -101,12 +124,42 @@ def figures_again(audit: Audit, out: Path) -> None:
             compare(audit, key, out / key, difference, "arrays")
 
 
+@contextmanager
+def drawers() -> Iterator[ProcessPoolExecutor]:
+    """Processes that end with this one, also by Ctrl-C or SIGTERM, whatever they are at."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=begin_drawing) as pool:
+            try:
+                # The first task starts them all, deaf to what is meant for this process.
+                heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+                pool.submit(int)
+                signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+                yield pool
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in active_children():
+                    process.terminate()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def begin_drawing() -> None:
+    """Hear SIGTERM again, not Ctrl-C, which is the parent's; and end when that does."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    end_with_parent()
+
+
 def draw_again(name: str, study: Study, place: Place, out: Path) -> str | None:
     """Draw a figure; what is wrong with what it is drawn from, if anything is."""
     try:
         make_figure(
             name, study, place.study / "runs", place.root / "data/processed", out / "figures"
         )
+    except CannotWrite:
+        raise
     except AebayesError as problem:
         return problem.problem
     return None
@@ -150,6 +203,8 @@ def noting(audit: Audit, keys: Iterable[str]) -> Iterator[None]:
     """Turn an error while artefacts are made again into a finding about each of them."""
     try:
         yield
+    except CannotWrite:
+        raise
     except AebayesError as problem:
         refuse(audit, keys, problem.problem)
 

@@ -121,8 +121,9 @@ class Audit:
         for path in sorted(self.place.study.rglob("*")):
             key = path.relative_to(self.place.study).as_posix()
             apart = key.split("/")[0] in APART or key in (MANIFEST, SEAL)
-            if path.is_file() and not apart and key not in known:
-                yield key
+            if (path.is_file() or path.is_symlink()) and not apart and key not in known:
+                # Of a name that is no UTF-8, what a report can say.
+                yield key.encode(errors="backslashreplace").decode()
 
     def wanted(self) -> Iterator[str]:
         """What the study as it is now would make."""
@@ -165,6 +166,15 @@ class Audit:
         if training.pop("epochs", None):
             training["steps"] = found["training"]["steps"]
         return {**experiment, "training": training}
+
+    def unsound_of(self, step: str) -> list[str]:
+        """What is not as the manifest has it of what a step made."""
+        artefacts = self.manifest["artefacts"]
+        return [
+            key
+            for key, finding in self.findings.items()
+            if finding.status not in SOUND and artefacts.get(key, {}).get("step") == step
+        ]
 
     def note(self, key: str, finding: Finding) -> None:
         """Take a finding of an artefact whose bytes were the manifest's."""

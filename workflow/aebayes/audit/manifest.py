@@ -14,7 +14,14 @@ from pathlib import Path
 from aebayes.config import Study, check
 from aebayes.data import recipe_of
 from aebayes.errors import AebayesError
-from aebayes.files import find_json, read_json, sha256, write_bytes, write_text
+from aebayes.files import (
+    find_json,
+    read_json,
+    refuse_unreadable,
+    sha256,
+    write_bytes,
+    write_text,
+)
 from aebayes.provenance import Began, code_of, provenance
 from aebayes.records import PUBLISHED_KEY, Place, figure_files, record_of, table_files
 
@@ -182,7 +189,24 @@ def make_manifest(study: Study, folder: Path, partial: bool = False) -> None:
         AebayesError: a file is missing, or is not what its own record says was made.
     """
     began = Began.now()
-    place = Place(folder)
+    artefacts, steps = made_of(study, Place(folder), partial)
+    content = {
+        "study": study.name,
+        "without": list(study.absent),
+        "partial": partial,
+        "artefacts": artefacts,
+        **separated(steps),
+        "made": provenance(("dvc",), began, code_sha256=code_of("version")),
+    }
+    seal(content, folder)
+
+
+def made_of(study: Study, place: Place, partial: bool = False) -> tuple[dict, dict]:
+    """A manifest's artefacts and steps, of what lies in a study's folder.
+
+    Raises:
+        AebayesError: as `make_manifest`.
+    """
     steps = Steps(study, place).all()
     artefacts = {}
     for name, step in steps.items():
@@ -198,16 +222,12 @@ def make_manifest(study: Study, folder: Path, partial: bool = False) -> None:
             for key, read in step.get("inputs", {}).items():
                 artefacts.setdefault(key, {"sha256": read, "kept": ELSEWHERE, "step": None})
     for name, problem in broken_links(steps, artefacts).items():
-        raise AebayesError(f"{folder}: {name}: {problem}", AGAIN)
-    content = {
-        "study": study.name,
-        "without": list(study.absent),
-        "partial": partial,
-        "artefacts": artefacts,
-        **separated(steps),
-        "made": provenance(("dvc",), began, code_sha256=code_of("version")),
-    }
-    seal(content, folder)
+        raise AebayesError(
+            f"{place.study}: {name}: {problem}",
+            "name the datasets that the study was run without (--without), or delete what that "
+            "step made and run the pipeline again",
+        )
+    return artefacts, steps
 
 
 def artefact(place: Place, key: str, recorded: str | None, partial: bool) -> dict | None:
@@ -285,7 +305,11 @@ def read_manifest(folder: Path, remedy: str | None = None) -> dict:
     for needed in (path, seal_path):
         if not needed.is_file():
             raise AebayesError(f"{needed} is missing", remedy)
-    if seal_path.read_bytes() != f"{sha256(path)}  {MANIFEST}\n".encode():
+    try:
+        sealed = seal_path.read_bytes() == f"{sha256(path)}  {MANIFEST}\n".encode()
+    except OSError as problem:
+        refuse_unreadable(Path(problem.filename), problem)
+    if not sealed:
         raise AebayesError(
             f"{path} is not what {seal_path} seals: one of the two has been changed",
             "restore both from a copy, or delete them and run the pipeline, which makes them anew",

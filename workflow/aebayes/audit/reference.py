@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from aebayes.audit.again import make_again
 from aebayes.audit.audit import SOUND, Audit
@@ -24,13 +23,14 @@ from aebayes.audit.manifest import (
     seal,
 )
 from aebayes.config import PUBLISHED, Study
-from aebayes.errors import AebayesError
-from aebayes.files import sha256, write_bytes
+from aebayes.errors import AebayesError, CannotWrite
+from aebayes.files import abandoned, partial_of, sha256, write_bytes
 from aebayes.records import Place
-from aebayes.version import LARGE, default_remote, pull
+from aebayes.version import LARGE, default_remote, drop_damaged, pull
 
 # The order in which Snakemake makes things: what is made later must look newer.
 RULES = ("fetch", "prepare", "train", "evaluate", "table", "figure", "version")
+NEW, OLD = "new", "old"  # of a folder's makings: what takes its place, and what was there
 
 
 def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) -> None:
@@ -45,6 +45,7 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
         AebayesError: the audit is not clean, what is to be replaced is no reference results of this
             study, or a file cannot be written; what was there is then as it was.
     """
+    clear_abandoned(reference)
     refuse_to_replace(reference, study, folder)
     audit = Audit.of(study, folder)
     make_again(audit, deep=False, say=lambda _: None)
@@ -52,11 +53,13 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
     manifest = audit.manifest
     if manifest["partial"]:
         raise AebayesError(
-            f"{folder / MANIFEST} is of a part of the study", "finish the study, then promote it"
+            f"{folder / MANIFEST} is of a part of the study",
+            "finish the study, have its whole manifest written (python -m aebayes version), then "
+            "promote it",
         )
     with_pointers = default_remote(root) is not None
     with folder_beside(reference) as temporary:
-        new = temporary / "new"
+        new = temporary / NEW
         for key, entry in manifest["artefacts"].items():
             source = audit.place.path(key)
             if key.startswith("config/"):
@@ -70,7 +73,7 @@ def promote(study: Study, folder: Path, reference: Path, root: Path = Path()) ->
             if sha256(target) != entry["sha256"]:
                 raise AebayesError(f"{source} changed while it was copied", "start again")
         seal(manifest, new)
-        replace_folder(new, reference, temporary / "old")
+        replace_folder(new, reference, temporary / OLD)
 
 
 @contextmanager
@@ -80,15 +83,29 @@ def folder_beside(target: Path) -> Iterator[Path]:
     Raises:
         AebayesError: it cannot be made, or what is done in it fails to write.
     """
+    temporary = partial_of(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
-            yield Path(temporary)
+        temporary.mkdir(parents=True)
+        yield temporary
     except OSError as problem:
-        raise AebayesError(
-            f"cannot write {target}: {problem.strerror or problem}",
-            "see that the folder is writable and the disk has room",
-        ) from problem
+        raise CannotWrite.to(target, problem) from problem
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def clear_abandoned(target: Path) -> None:
+    """Remove what processes that were killed left beside `target`; what they moved aside goes back.
+
+    Raises:
+        AebayesError: it cannot be written to.
+    """
+    try:
+        for left in abandoned(target):
+            if (left / OLD).exists() and not target.exists():
+                os.replace(left / OLD, target)
+            shutil.rmtree(left)
+    except OSError as problem:
+        raise CannotWrite.to(target, problem) from problem
 
 
 def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:
@@ -107,12 +124,20 @@ def refuse_to_replace(reference: Path, study: Study, folder: Path) -> None:
     move = f"move {reference} away, or {elsewhere}"
     manifest = read_manifest(reference, move)
     refuse_another_study(manifest, study, reference)
-    known = {key for key in manifest["artefacts"] if not key.endswith(".safetensors")}
     for path in sorted(reference.rglob("*")):
-        key = path.relative_to(reference)
-        own = key.as_posix() in {*known, MANIFEST, SEAL} or key.parts[0] == "audit"
-        if path.is_file() and not own:
+        if path.is_file() and not held_by(manifest, path, reference):
             raise AebayesError(f"{path} is no part of reference results: it would be lost", move)
+
+
+def held_by(manifest: dict, path: Path, reference: Path) -> bool:
+    """Whether a file belongs to reference results: its own, or what DVC brought to its pointers."""
+    key = path.relative_to(reference).as_posix()
+    if key in (MANIFEST, SEAL) or key.startswith("audit/"):
+        return True
+    entry = manifest["artefacts"].get(key)
+    if entry is None or not key.endswith(".safetensors"):
+        return entry is not None
+    return entry.get("kept") == ELSEWHERE and right(path, entry)
 
 
 def held(key: str, entry: dict) -> bool:
@@ -145,7 +170,7 @@ def replace_folder(new: Path, target: Path, aside: Path) -> None:
         if target.exists():
             os.replace(target, aside)
         os.replace(new, target)
-    except OSError:
+    except BaseException:  # Ctrl-C, too
         if aside.exists() and not target.exists():
             os.replace(aside, target)
         raise
@@ -173,8 +198,8 @@ def restore(
 
     Raises:
         AebayesError: no or broken reference results, or a run in `folder` that is not theirs:
-            nothing is written then. Or a file that can be had from nowhere or comes back with
-            other bytes; what was restored before stays.
+            nothing is written then. Or files that can be had from nowhere or come back with other
+            bytes; what was restored before stays, with times by which Snakemake makes the rest.
     """
     manifest = read_manifest(
         reference,
@@ -191,18 +216,61 @@ def restore(
         if not right(back.path(key), entry) and right(source, entry):
             write_bytes(back.path(key), source.read_bytes())
     wanted = [key for key, entry in artefacts.items() if not right(back.path(key), entry)]
-    pull(pointers(back, wanted), remote, root)
+    damaged = bring(artefacts, wanted, back, remote, root)
     make_data(manifest, wanted, back, root, mirrors)
-    for key in wanted:
-        if not right(there.path(key), artefacts[key]) and not right(back.path(key), artefacts[key]):
-            raise AebayesError(
-                f"{back.path(key)} can be had from nowhere with the SHA-256 of {reference}",
-                "name a remote that has it: --remote NAME, or run the pipeline, which makes it",
-            )
+    lacking = [
+        key
+        for key in wanted
+        if not right(there.path(key), artefacts[key]) and not right(back.path(key), artefacts[key])
+    ]
+    if lacking:
+        set_times(manifest, back)
+        refuse_incomplete(lacking, damaged, back)
     for entry in artefacts.values():
         entry.pop("kept", None)
     seal(manifest, folder)
     set_times(manifest, back)
+
+
+def bring(
+    artefacts: dict, wanted: list[str], place: Place, remote: str | None, root: Path
+) -> list[str]:
+    """Have DVC bring what is wanted; of what, it has nothing but damaged copies."""
+    for key in wanted:
+        if place.path(key).is_file():
+            # DVC knows a file by its time and size, and would leave what it once took for right.
+            os.utime(place.path(key))
+    damaged = []
+    for last in (False, True):
+        pull(pointers(place, wanted), remote, root)
+        wanted = [key for key in wanted if not right(place.path(key), artefacts[key])]
+        damaged = [key for key in wanted if drop_damaged(pointers(place, [key]), root)]
+        for key in damaged:
+            place.path(key).unlink(missing_ok=True)
+        if last or not damaged:
+            break
+    return damaged
+
+
+def refuse_incomplete(lacking: list[str], damaged: list[str], place: Place) -> None:
+    """Name what did not come back.
+
+    Raises:
+        AebayesError: always.
+    """
+    nowhere = [str(place.path(key)) for key in lacking if key not in damaged]
+    spoilt = [str(place.path(key)) for key in lacking if key in damaged]
+    problems = []
+    if nowhere:
+        problems.append(f"can be had from nowhere: {', '.join(nowhere)}")
+    if spoilt:
+        problems.append(f"came with other bytes than they should have: {', '.join(spoilt)}")
+    mend = " and mend the remote (dvc push from where they are right)" if spoilt else ""
+    raise AebayesError(
+        f"{len(lacking)} files are not back: " + "; ".join(problems),
+        f"name a remote that has them (--remote NAME){mend}, and restore again: what is right "
+        "stays; or run the pipeline, which makes them and what comes of them",
+    )
 
 
 def refuse_own_runs(artefacts: dict, back: Place, reference: Path) -> None:
@@ -260,16 +328,17 @@ def make_data(
 
 
 def set_times(manifest: dict, place: Place) -> None:
-    """Make every artefact look newer than what it was made from."""
+    """Make every artefact that is there look newer than what it was made from."""
     # Tables are made from the published values, too, which came with the code.
     now = max(time.time(), PUBLISHED.stat().st_mtime)
     for key, entry in manifest["artefacts"].items():
         step = manifest["steps"].get(entry["step"], {})
-        if "rule" in step and not key.endswith(".dvc"):
+        if "rule" in step and not key.endswith(".dvc") and place.path(key).is_file():
             moment = now + 0.01 * order(manifest, entry["step"])
             os.utime(place.path(key), (moment, moment))
     for name in (MANIFEST, SEAL):
-        os.utime(place.study / name, (now + 1, now + 1))
+        if (place.study / name).is_file():
+            os.utime(place.study / name, (now + 1, now + 1))
 
 
 def order(manifest: dict, name: str) -> int:

@@ -129,10 +129,16 @@ def figure_of(name: str, study: Study) -> Figure:
             f"{study.path} has no figure {name!r}", f"use one of its figures ({known}), or add it"
         )
     figure = FIGURES[name]
-    shown = study.content["figures"][name].get(figure.needs)
+    entry = study.content["figures"][name]
+    shown = entry.get(figure.needs)
     if not shown:
         raise AebayesError(
             f"{study.path}: figures.{name} has no {figure.needs}", f"name its {figure.needs}"
+        )
+    for other in entry.keys() - {figure.needs}:
+        raise AebayesError(
+            f"{study.path}: figures.{name}.{other}: the figure shows {figure.needs} alone",
+            "leave that key out",
         )
     if figure.single and len(shown) > 1:
         raise AebayesError(

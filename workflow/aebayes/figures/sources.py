@@ -201,7 +201,8 @@ class Sources:
     def experiments(self) -> list[Shown]:
         """The figure's experiments whose datasets can be had, in the study's order."""
         return [
-            Shown(label, name, self.study.experiment(name), self.runs / name)
+            # A label is text: what stands between two of matplotlib's dollars is none.
+            Shown(label.replace("$", r"\$"), name, self.study.experiment(name), self.runs / name)
             for label, name in self.study.content["figures"][self.name]["experiments"].items()
             if self.study.present([name])
         ]

@@ -126,6 +126,7 @@ class Table:
         also: a paper whose values are listed below the table.
         decimals: of our numbers, and of published ones.
         optimum: the theory's value by quantity, in words, if the table has a row for it.
+        optimum_on: the dataset that the theory is of.
         quoted: further rows of the papers, which stand below ours where any value of theirs stands
             beside ours.
         long: for people it has a line an experiment and columns of quantities, as the CSV has, and
@@ -138,6 +139,7 @@ class Table:
     also: tuple[str, ...] = ()
     decimals: tuple[int, int] = (2, 2)
     optimum: Mapping[str, str] = field(default_factory=dict)
+    optimum_on: str = ""
     quoted: tuple["Quoted", ...] = ()
     long: bool = False
 
@@ -153,8 +155,8 @@ class Table:
             for quantity in self.quantities:
                 published = self.find(values, label, quantity, run.settings)
                 cells.append(Cell(label, quantity, quantity.measure(run, read), published))
-        if self.optimum:
-            data = read[0].settings
+        data = read[0].settings
+        if self.optimum and data["dataset"] == self.optimum_on:
             for quantity in self.quantities:
                 ours = Measurement.missing(self.optimum[quantity.name])
                 published = self.find(values, OPTIMUM, quantity, data)
