@@ -108,8 +108,10 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 def test_write_removes_what_a_killed_one_left_and_leaves_what_another_is_at(tmp_path):
     ended = subprocess.Popen(["true"])
     ended.wait()
-    left = [tmp_path / f".a.json.{name}.partial" for name in (ended.pid, "9" * 30, "x")]
+    left = [tmp_path / f".a.json.{name}.partial" for name in (ended.pid, os.getpid(), "9" * 30)]
     others = [
+        tmp_path / ".a.json.x.partial",
+        tmp_path / f".a.json.b.{ended.pid}.partial",
         tmp_path / f".a.json.{os.getppid()}.partial",
         tmp_path / f".b.json.{ended.pid}.partial",
     ]

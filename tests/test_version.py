@@ -8,10 +8,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.cli import main
 
 from aebayes.errors import AebayesError
-from aebayes.version import version_study
+from aebayes.version import drop_damaged, pull, version_study
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
 
@@ -162,6 +163,45 @@ def test_pushed_checkpoints_are_pulled_where_the_cache_is_gone(tree, tmp_path, d
     (tree / CHECKPOINT).unlink()
     dvc(tree, "pull")
     assert (tree / CHECKPOINT).read_bytes() == b"vae-digits"
+
+
+def cached(root: Path, pointer: str, list_of_files: bool = False) -> Path:
+    """DVC's object of a pointer; of a folder the first file that it lists, unless told."""
+    place = root / ".dvc/cache/files/md5"
+    name = yaml.safe_load((root / pointer).read_text())["outs"][0]["md5"]
+    path = place / name[:2] / name[2:]
+    if not name.endswith(".dir") or list_of_files:
+        return path
+    name = json.loads(path.read_text())[0]["md5"]
+    return place / name[:2] / name[2:]
+
+
+@pytest.mark.parametrize("list_of_files", [False, True])
+def test_damaged_objects_leave_the_cache_and_hinder_no_others(tree, list_of_files):
+    version(tree)
+    pointers = [tree / "data/raw/digits.dvc", tree / f"{CHECKPOINT}.dvc"]
+    assert drop_damaged(pointers, tree) == set()
+    damaged = cached(tree, "data/raw/digits.dvc", list_of_files)
+    content = damaged.read_bytes()
+    damaged.chmod(0o644)
+    damaged.write_bytes(content[:-2] + b"?" + content[-1:])
+    damaged.chmod(0o444)
+    shutil.rmtree(tree / "data/raw/digits")
+    (tree / CHECKPOINT).unlink()
+    pull(pointers, None, tree)
+    assert (tree / CHECKPOINT).exists()
+    assert drop_damaged(pointers, tree) == {pointers[0]}
+    assert not damaged.exists()
+    assert drop_damaged(pointers, tree) == set()
+
+
+@pytest.mark.parametrize("name", ["data", "results", "results/pocket/runs/vae-digits"])
+def test_linked_folders_are_refused_and_nothing_is_written(tree, tmp_path, name):
+    (tree / name).rename(tmp_path / "elsewhere")
+    (tree / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(AebayesError, match=f"{name} is a link"):
+        version(tree)
+    assert not (tree / "results/pocket/dvc.yaml").exists()
 
 
 def test_versioning_touches_no_data_or_checkpoint(tree):

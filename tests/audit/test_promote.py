@@ -1,5 +1,6 @@
 """What reference results may take the place of."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -79,16 +80,20 @@ def test_reference_results_with_their_audit_an_empty_folder_and_nothing_are_repl
         refuse_to_replace(place, load_study("pocket"), tmp_path / "pocket")
 
 
-def test_what_a_killed_promotion_moved_aside_goes_back(tmp_path):
+@pytest.mark.parametrize("mine", [True, False])
+def test_what_a_killed_promotion_moved_aside_goes_back(tmp_path, mine):
     reference = tmp_path / "pocket"
-    left = tmp_path / ".pocket.999999999.partial"
+    left = tmp_path / f".pocket.{os.getpid() if mine else 999999999}.partial"
+    others = [tmp_path / f".pocket.{name}.partial/old" for name in ("v2.999999999", "mine", 1)]
+    for other in others:
+        other.mkdir(parents=True)
     (left / "new").mkdir(parents=True)
     (left / "new/half").write_text("half")
     copied(left / "old")
     with pytest.raises(AebayesError, match="is missing"):
         promote(load_study("pocket"), tmp_path / "study", reference)
     assert (reference / MANIFEST).read_bytes() == (POCKET / MANIFEST).read_bytes()
-    assert not left.exists()
+    assert not left.exists() and all(other.exists() for other in others)
 
 
 def test_promotion_that_is_stopped_between_two_moves_puts_back(tmp_path, monkeypatch):

@@ -309,10 +309,10 @@ def manifest(study: str, without: tuple[str, ...], folder: Path | None, partial:
     from aebayes.audit.manifest import make_manifest
 
     chosen = load_study(study).without(without)
-    place = folder or RESULTS / chosen.name
-    if not place.is_dir():
-        raise AebayesError(f"{place} is no folder", "run the study, or name its folder: --folder")
-    make_manifest(chosen, place, partial)
+    folder = folder or RESULTS / chosen.name
+    if not folder.is_dir():
+        raise AebayesError(f"{folder} is no folder", "run the study, or name its folder: --folder")
+    make_manifest(chosen, folder, partial)
 
 
 REMEDY_OF_AUDIT = (
@@ -357,7 +357,8 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
         click.echo(f"broken link: {step}: {why}")
     if not checked.clean:
         click.echo(as_typed(REMEDY_OF_AUDIT))
-    if checked.unsound_of("version"):
+    own = folder.resolve() == (RESULTS / chosen.name).resolve()
+    if own and checked.unsound_of("version"):
         click.echo(as_typed(of_study(REMEDY_OF_VERSION, study)))
     out = out or folder / "audit"
     report(checked, out)

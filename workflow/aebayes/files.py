@@ -63,15 +63,28 @@ def partial_of(path: Path) -> Path:
 
 
 def abandoned(path: Path) -> Iterator[Path]:
-    """What processes that were killed left half made beside `path`."""
+    """What processes that were killed left half made beside `path`, where they left it.
+
+    To be asked for before anything is made there: what bears this process's number is another's,
+    which had it before, as in a container the first process always has the same.
+    """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        process = left.suffixes[-2].removeprefix(".")
-        try:
-            os.kill(int(process), 0)
-        except (ValueError, OverflowError, ProcessLookupError):
+        process = left.name.removeprefix(f".{path.name}.").removesuffix(".partial")
+        if process.isdecimal() and not runs(int(process)):
             yield left
-        except PermissionError:
-            pass  # another user's, and alive
+
+
+def runs(process: int) -> bool:
+    """Whether another process of this number is there."""
+    if process == os.getpid():
+        return False
+    try:
+        os.kill(process, 0)
+    except (OverflowError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -229,16 +229,16 @@ def of_this_user(peer: socket.socket) -> bool:
     return credentials.unpack(found)[1] == os.getuid()
 
 
-def end_with_parent() -> None:
-    """Have the system send SIGTERM to this process when its parent is gone."""
+def end_with_parent(parent: int) -> None:
+    """Have the system send SIGTERM to this process when its parent, of that number, is gone."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it was gone before that
+        sys.exit(128 + signal.SIGTERM)
 
 
 def become(request: dict) -> None:
     """Take over a client's standard streams, folder, environment, threads and signals."""
-    end_with_parent()
-    if os.getppid() != request["server"]:  # it was gone before that
-        sys.exit(128 + signal.SIGTERM)
+    end_with_parent(request["server"])
     for number, stream in enumerate(request["streams"]):
         os.dup2(stream, number)
         os.close(stream)

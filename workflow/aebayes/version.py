@@ -6,9 +6,11 @@ stays in the git-ignored study and follows the checkpoint.
 """
 
 import csv
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,10 +73,11 @@ def refuse_links(study_name: str, root: Path) -> None:
         AebayesError: there is one.
     """
     study = f"results/{study_name}"
-    for name in ("data", "data/raw", "data/processed", "results", study, f"{study}/runs"):
-        if (root / name).is_symlink():
+    names = ("data", "data/raw", "data/processed", "results", study, f"{study}/runs")
+    for folder in (*(root / name for name in names), *(root / study / "runs").glob("*")):
+        if folder.is_symlink():
             raise AebayesError(
-                f"{root / name} is a link, and DVC versions nothing inside a linked folder",
+                f"{folder} is a link, and DVC versions nothing inside a linked folder",
                 "put the whole project where there is room, or mount that folder here (mount "
                 "--bind), instead of a link",
             )
@@ -140,7 +143,7 @@ def open_repo(root: Path) -> Iterator["Repo"]:
             yield repo
     except (DvcException, OSError, sqlite3.Error) as problem:
         raise AebayesError(
-            f"DVC could not version the study under {root}: {problem}",
+            f"DVC failed under {root}: {problem}",
             "see that .dvc/config is the project's, that no .dvc/config.local overrides it, and "
             "that .dvc/ is writable and the disk has room; then start again",
         ) from problem
@@ -253,30 +256,55 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
         targets = [str(path.absolute()) for path in pointers]
         if remote or repo.config["core"].get("remote"):
             with suppress(FileTransferError):
-                repo.fetch(targets, remote=remote)
+                apart_from_damaged(partial(repo.fetch, remote=remote), targets)
         with suppress(CheckoutError):
-            repo.checkout(targets, force=True)
+            apart_from_damaged(partial(repo.checkout, force=True), targets)
 
 
-def drop_damaged(pointers: list[Path], root: Path) -> bool:
-    """Take out of DVC's cache what is not what its name says; whether there was any.
+def apart_from_damaged(command: Callable, targets: list[str]) -> None:
+    """Have DVC do something with all targets; a folder whose list of files is damaged ends that."""
+    from dvc.exceptions import CheckoutError, FileTransferError
+    from dvc_objects.errors import ObjectFormatError
+
+    try:
+        command(targets)
+    except ObjectFormatError:
+        for target in targets:
+            with suppress(ObjectFormatError, CheckoutError, FileTransferError):
+                command([target])
+
+
+def drop_damaged(pointers: list[Path], root: Path) -> set[Path]:
+    """Take out of DVC's cache what is not what its name says.
 
     DVC itself does not look at a read-only file again, neither in a remote nor in its cache.
 
     Args:
         pointers: the .dvc files that name it.
+
+    Returns:
+        those of which anything was damaged.
     """
-    found = False
+    damaged = set()
+    if not pointers:
+        return damaged
     with open_repo(root) as repo:
         for pointer in pointers:
             (out,) = repo.find_outs_by_path(str(pointer.with_suffix("").absolute()))
-            for names in out.get_used_objs().values():
-                for name in names:
-                    path = Path(repo.cache.local.oid_to_path(name.value))
-                    if path.is_file() and md5(path) != name.value.removesuffix(".dir"):
-                        path.unlink()
-                        found = True
-    return found
+            for path, expected in cached(out.hash_info.value, repo):
+                if path.is_file() and md5(path) != expected:
+                    path.unlink()
+                    damaged.add(pointer)
+    return damaged
+
+
+def cached(name: str, repo: "Repo") -> Iterator[tuple[Path, str]]:
+    """Where DVC caches an object, and its MD5; of a folder also the files that its object lists."""
+    path = Path(repo.cache.local.oid_to_path(name))
+    yield path, name.removesuffix(".dir")
+    if name.endswith(".dir") and path.is_file():
+        for entry in json.loads(path.read_bytes()):
+            yield from cached(entry["md5"], repo)
 
 
 def history_plots(study: Path, experiment: str) -> list[dict]:

@@ -4,6 +4,7 @@ import csv
 import importlib
 import itertools
 import math
+import os
 import re
 import signal
 import sys
@@ -14,6 +15,7 @@ from functools import partial
 from multiprocessing import active_children, get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import NoReturn
 
 import numpy as np
 
@@ -77,14 +79,26 @@ def temporary_folder() -> Iterator[Path]:
         AebayesError: it cannot be made or written to.
     """
     try:
-        with TemporaryDirectory(prefix="aebayes-audit-") as folder:
-            yield Path(folder)
-    except (CannotWrite, OSError) as problem:
-        raise AebayesError(
-            "what is to be compared cannot be made again: "
-            + (problem.problem if isinstance(problem, AebayesError) else str(problem)),
-            "see that the folder of temporary files has room, or name another: TMPDIR=FOLDER",
-        ) from problem
+        folder = TemporaryDirectory(prefix="aebayes-audit-")
+    except OSError as problem:
+        refuse_no_room(problem.strerror or str(problem))
+    with folder as name:
+        try:
+            yield Path(name)
+        except CannotWrite as problem:
+            refuse_no_room(problem.problem)
+
+
+def refuse_no_room(problem: str) -> NoReturn:
+    """Say that nothing can be made again here, so that nothing is known.
+
+    Raises:
+        AebayesError: always.
+    """
+    raise AebayesError(
+        f"what is to be compared cannot be made again: {problem}",
+        "see that the folder of temporary files has room, or name another: TMPDIR=FOLDER",
+    )
 
 
 def table_again(audit: Audit, name: str, out: Path) -> None:
@@ -129,27 +143,37 @@ def drawers() -> Iterator[ProcessPoolExecutor]:
     """Processes that end with this one, also by Ctrl-C or SIGTERM, whatever they are at."""
     before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
-        with ProcessPoolExecutor(mp_context=get_context("fork"), initializer=begin_drawing) as pool:
+        with ProcessPoolExecutor(
+            mp_context=get_context("fork"), initializer=begin_drawing, initargs=(os.getpid(),)
+        ) as pool:
             try:
-                # The first task starts them all, deaf to what is meant for this process.
-                heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-                pool.submit(int)
-                signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+                start_deaf(pool)
                 yield pool
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
-                for process in active_children():
+                for process in (drawing := active_children()):
                     process.terminate()
+                for process in drawing:
+                    process.join()
                 raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def begin_drawing() -> None:
+def start_deaf(pool: ProcessPoolExecutor) -> None:
+    """Start a pool's processes, all by its first task, deaf to what is meant for this one."""
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        pool.submit(int)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+
+
+def begin_drawing(parent: int) -> None:
     """Hear SIGTERM again, not Ctrl-C, which is the parent's; and end when that does."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    end_with_parent()
+    end_with_parent(parent)
 
 
 def draw_again(name: str, study: Study, place: Place, out: Path) -> str | None:

@@ -308,7 +308,7 @@ def read_manifest(folder: Path, remedy: str | None = None) -> dict:
     try:
         sealed = seal_path.read_bytes() == f"{sha256(path)}  {MANIFEST}\n".encode()
     except OSError as problem:
-        refuse_unreadable(Path(problem.filename), problem)
+        refuse_unreadable(Path(problem.filename or path), problem)
     if not sealed:
         raise AebayesError(
             f"{path} is not what {seal_path} seals: one of the two has been changed",

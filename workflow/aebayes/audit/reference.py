@@ -86,11 +86,12 @@ def folder_beside(target: Path) -> Iterator[Path]:
     temporary = partial_of(target)
     try:
         temporary.mkdir(parents=True)
-        yield temporary
+        try:
+            yield temporary
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
     except OSError as problem:
         raise CannotWrite.to(target, problem) from problem
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def clear_abandoned(target: Path) -> None:
@@ -135,9 +136,11 @@ def held_by(manifest: dict, path: Path, reference: Path) -> bool:
     if key in (MANIFEST, SEAL) or key.startswith("audit/"):
         return True
     entry = manifest["artefacts"].get(key)
-    if entry is None or not key.endswith(".safetensors"):
-        return entry is not None
-    return entry.get("kept") == ELSEWHERE and right(path, entry)
+    if entry is None:
+        return False
+    if entry.get("kept") == ELSEWHERE:
+        return right(path, entry)
+    return not key.endswith(".safetensors")  # of which reference results hold none
 
 
 def held(key: str, entry: dict) -> bool:
@@ -224,7 +227,7 @@ def restore(
         if not right(there.path(key), artefacts[key]) and not right(back.path(key), artefacts[key])
     ]
     if lacking:
-        set_times(manifest, back)
+        set_times(manifest, back, lacking)
         refuse_incomplete(lacking, damaged, back)
     for entry in artefacts.values():
         entry.pop("kept", None)
@@ -241,13 +244,14 @@ def bring(
             # DVC knows a file by its time and size, and would leave what it once took for right.
             os.utime(place.path(key))
     damaged = []
-    for last in (False, True):
+    for _ in range(2):  # what was damaged in the cache may be right in the remote
         pull(pointers(place, wanted), remote, root)
         wanted = [key for key in wanted if not right(place.path(key), artefacts[key])]
-        damaged = [key for key in wanted if drop_damaged(pointers(place, [key]), root)]
+        spoilt = drop_damaged(pointers(place, wanted), root)
+        damaged = [key for key in wanted if spoilt.intersection(pointers(place, [key]))]
         for key in damaged:
             place.path(key).unlink(missing_ok=True)
-        if last or not damaged:
+        if not damaged:
             break
     return damaged
 
@@ -267,7 +271,7 @@ def refuse_incomplete(lacking: list[str], damaged: list[str], place: Place) -> N
         problems.append(f"came with other bytes than they should have: {', '.join(spoilt)}")
     mend = " and mend the remote (dvc push from where they are right)" if spoilt else ""
     raise AebayesError(
-        f"{len(lacking)} files are not back: " + "; ".join(problems),
+        f"not all is back ({len(lacking)} missing): " + "; ".join(problems),
         f"name a remote that has them (--remote NAME){mend}, and restore again: what is right "
         "stays; or run the pipeline, which makes them and what comes of them",
     )
@@ -327,14 +331,18 @@ def make_data(
             prepare(dataset, root / "data" / "raw", *made)
 
 
-def set_times(manifest: dict, place: Place) -> None:
-    """Make every artefact that is there look newer than what it was made from."""
+def set_times(manifest: dict, place: Place, stale: Sequence[str] = ()) -> None:
+    """Make every artefact that is there look newer than what it was made from.
+
+    Args:
+        stale: those that are to look old, so that they are made again.
+    """
     # Tables are made from the published values, too, which came with the code.
     now = max(time.time(), PUBLISHED.stat().st_mtime)
     for key, entry in manifest["artefacts"].items():
         step = manifest["steps"].get(entry["step"], {})
         if "rule" in step and not key.endswith(".dvc") and place.path(key).is_file():
-            moment = now + 0.01 * order(manifest, entry["step"])
+            moment = 0 if key in stale else now + 0.01 * order(manifest, entry["step"])
             os.utime(place.path(key), (moment, moment))
     for name in (MANIFEST, SEAL):
         if (place.study / name).is_file():

@@ -135,7 +135,7 @@ def figure_of(name: str, study: Study) -> Figure:
         raise AebayesError(
             f"{study.path}: figures.{name} has no {figure.needs}", f"name its {figure.needs}"
         )
-    for other in entry.keys() - {figure.needs}:
+    for other in sorted(entry.keys() - {figure.needs}):
         raise AebayesError(
             f"{study.path}: figures.{name}.{other}: the figure shows {figure.needs} alone",
             "leave that key out",
