@@ -407,6 +407,16 @@ def test_no_room_for_temporary_files_is_no_finding(copy):
     assert "changed" not in done.stdout
 
 
+def test_a_report_that_cannot_be_written_leaves_its_findings_told(copy):
+    path = copy.folder / "results/tiny/metrics/vae-digits.json"
+    path.rename(path.with_suffix(".kept"))
+    done = audit(copy, "--quick", "--out", "tiny.yaml/audit")
+    path.with_suffix(".kept").rename(path)
+    assert done.returncode == 2
+    assert "missing: metrics/vae-digits.json" in done.stdout
+    assert "tiny.yaml/audit" in done.stderr and "--out FOLDER" in done.stderr
+
+
 def test_version_that_is_refused_writes_nothing(copy):
     results = copy.folder / "results/tiny"
     before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}

@@ -16,7 +16,7 @@ import click
 
 from aebayes import __version__
 from aebayes.config import Study, load_study, mirrors_of
-from aebayes.errors import AebayesError, as_typed
+from aebayes.errors import AebayesError, CannotWrite, as_typed
 from aebayes.provenance import Began
 
 CONFIG = Path("config/config.yaml")
@@ -361,7 +361,10 @@ def audit(study: str, folder: Path | None, out: Path | None, deep: bool, quick: 
     if own and checked.unsound_of("version"):
         click.echo(as_typed(of_study(REMEDY_OF_VERSION, study)))
     out = out or folder / "audit"
-    report(checked, out)
+    try:
+        report(checked, out)
+    except CannotWrite as problem:
+        raise AebayesError(problem.problem, "name another folder for it: --out FOLDER") from problem
     counts = ", ".join(f"{count} {status}" for status, count in checked.counts.items())
     click.echo(f"{chosen.name}: {counts}; {out / 'index.html'}")
     sys.exit(0 if checked.clean else 1)
