@@ -269,7 +269,7 @@ def refuse_incomplete(lacking: list[str], damaged: list[str], place: Place) -> N
         problems.append(f"can be had from nowhere: {', '.join(nowhere)}")
     if spoilt:
         problems.append(f"came with other bytes than they should have: {', '.join(spoilt)}")
-    mend = " and mend the remote (dvc push from where they are right)" if spoilt else ""
+    mend = ", or mend the remote (dvc push from where they are right)" if spoilt else ""
     raise AebayesError(
         f"not all is back ({len(lacking)} missing): " + "; ".join(problems),
         f"name a remote that has them (--remote NAME){mend}, and restore again: what is right "
