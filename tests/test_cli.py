@@ -204,6 +204,12 @@ def test_audit_is_quick_or_deep(here):
     assert done.exit_code == 2 and "name one of them" in done.output
 
 
+def test_manifest_of_a_folder_that_is_not_there_makes_none(here):
+    output = refused("manifest", "--study", "tiny.yaml", "--partial", "--folder", "nope")
+    assert "nope is no folder" in output
+    assert not (here / "nope").exists()
+
+
 def modules_imported_by(words: tuple[str, ...], folder: Path) -> set[str]:
     """Names of the modules that a command leaves imported in a process of its own."""
     code = (

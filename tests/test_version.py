@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import yaml
 from dvc.cli import main
 
 from aebayes.errors import AebayesError
-from aebayes.version import drop_damaged, pull, version_study
+from aebayes.version import drop_damaged, open_repo, pull, version_study
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:dvc")
 
@@ -297,6 +298,11 @@ def test_project_without_dvc_settings_is_one_clear_error(tree):
     with pytest.raises(AebayesError, match="DVC") as caught:
         version(tree)
     assert ".dvc/config" in caught.value.remedy
+
+
+def test_a_disk_without_room_for_dvcs_database_is_one_clear_error(tree):
+    with pytest.raises(AebayesError, match=r"DVC failed under .*disk I/O error"), open_repo(tree):
+        raise sqlite3.OperationalError("disk I/O error")
 
 
 def test_gitignore_excepts_only_the_dvc_files_of_datasets():

@@ -365,6 +365,14 @@ def test_a_figure_of_one_experiment_refuses_more(study: Study, made: Path, tmp_p
         make_figure("avb-theory", study, made / "runs", made / "processed", tmp_path)
 
 
+def test_dollars_in_a_label_are_no_mathematics(study: Study, made: Path, tmp_path: Path) -> None:
+    entry = study.content["figures"]["training-curves"]
+    (name, *_) = entry["experiments"].values()
+    entry["experiments"] = {"a_b $x^$": name}
+    make_figure("training-curves", study, made / "runs", made / "processed", tmp_path)
+    assert (tmp_path / "training-curves.png").exists()
+
+
 def test_more_points_than_colours_are_refused(study: Study, made: Path, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
     shutil.copytree(made / "runs", runs)

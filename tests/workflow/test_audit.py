@@ -417,6 +417,21 @@ def test_a_report_that_cannot_be_written_leaves_its_findings_told(copy):
     assert "tiny.yaml/audit" in done.stderr and "--out FOLDER" in done.stderr
 
 
+def test_a_folder_in_the_place_of_metrics_that_a_figure_does_not_read_is_left_out(copy):
+    results = copy.folder / "results/tiny"
+    record, metrics = results / "provenance/avb-figure-3.json", "runs/vae-four-points/metrics.json"
+    kept = record.read_bytes()
+    (results / metrics).rename(results / "kept")
+    (results / metrics).mkdir()
+    done = copy.aebayes("figure", "avb-figure-3")
+    (results / metrics).rmdir()
+    (results / "kept").rename(results / metrics)
+    read = json.loads(record.read_text())["inputs"]
+    record.write_bytes(kept)
+    assert done.returncode == 0, done.stderr
+    assert metrics in json.loads(kept)["inputs"] and metrics not in read
+
+
 def test_version_that_is_refused_writes_nothing(copy):
     results = copy.folder / "results/tiny"
     before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file()}
