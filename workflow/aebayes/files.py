@@ -70,11 +70,11 @@ def abandoned(path: Path) -> Iterator[Path]:
     """
     for left in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
         process = left.name.removeprefix(f".{path.name}.").removesuffix(".partial")
-        if process.isdecimal() and not runs(int(process)):
+        if process.isdecimal() and not is_running(int(process)):
             yield left
 
 
-def runs(process: int) -> bool:
+def is_running(process: int) -> bool:
     """Whether another process of this number is there."""
     if process == os.getpid():
         return False

@@ -241,8 +241,6 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
     Raises:
         AebayesError: DVC fails otherwise, or knows no such remote.
     """
-    from dvc.exceptions import CheckoutError, FileTransferError
-
     if not pointers and not remote:
         return
     with open_repo(root) as repo:
@@ -255,22 +253,21 @@ def pull(pointers: list[Path], remote: str | None, root: Path) -> None:
             return
         targets = [str(path.absolute()) for path in pointers]
         if remote or repo.config["core"].get("remote"):
-            with suppress(FileTransferError):
-                apart_from_damaged(partial(repo.fetch, remote=remote), targets)
-        with suppress(CheckoutError):
-            apart_from_damaged(partial(repo.checkout, force=True), targets)
+            for_all_there(partial(repo.fetch, remote=remote), targets)
+        for_all_there(partial(repo.checkout, force=True), targets)
 
 
-def apart_from_damaged(command: Callable, targets: list[str]) -> None:
-    """Have DVC do something with all targets; a folder whose list of files is damaged ends that."""
+def for_all_there(command: Callable, targets: list[str]) -> None:
+    """Have DVC do something with those targets that are to be had, and not damaged."""
     from dvc.exceptions import CheckoutError, FileTransferError
     from dvc_objects.errors import ObjectFormatError
 
     try:
-        command(targets)
-    except ObjectFormatError:
+        with suppress(CheckoutError, FileTransferError):
+            command(targets)
+    except ObjectFormatError:  # of a folder's list of files, which ends the command for all
         for target in targets:
-            with suppress(ObjectFormatError, CheckoutError, FileTransferError):
+            with suppress(CheckoutError, FileTransferError, ObjectFormatError):
                 command([target])
 
 
