@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from aebayes.config import Study
 from aebayes.errors import AebayesError
 from aebayes.figures import FIGURES, inputs, make_figure, style
-from aebayes.figures.images import tile
+from aebayes.figures.images import show_grid, tile
 from aebayes.figures.sources import Sources
 from aebayes.figures.theory import cell_mass, show_map
 from aebayes.files import read_json, read_npz, write_json, write_npz, write_text
@@ -271,12 +271,41 @@ def test_tiles_keep_every_image_in_reading_order_and_colour() -> None:
     for index in range(3):
         images[index, index] = 1  # red, green, blue
     picture = tile(images, columns=2)
-    assert picture.shape == (2 * 8 + 1, 2 * 8 + 1, 3)
+    assert picture.shape == (4, 4, 3)
     assert picture[0, 0].tolist() == [1, 0, 0]
-    assert picture[0, 9].tolist() == [0, 1, 0]
-    assert picture[9, 0].tolist() == [0, 0, 1]
-    assert picture[9, 9].tolist() == [1, 1, 1]  # no fourth image: white
+    assert picture[0, 2].tolist() == [0, 1, 0]
+    assert picture[2, 0].tolist() == [0, 0, 1]
+    assert picture[2, 2].tolist() == [1, 1, 1]  # no fourth image: white
     assert tile(images[:, :1], columns=3).ndim == 2
+
+
+@pytest.mark.parametrize(("rows", "columns", "side"), [(16, 10, 28), (30, 9, 28), (12, 12, 8)])
+def test_no_line_between_images_is_lost(rows: int, columns: int, side: int) -> None:
+    with style.applied():
+        figure = style.new_figure(1.1 * rows / columns)
+        axes = figure.subplots(1, 3)[0]
+        show_grid(axes, np.zeros((rows * columns, 1, side, side)), columns)
+        style.settle(figure)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        dots = np.asarray(canvas.buffer_rgba())[..., 0] / 255
+        (left, top), (right, bottom) = axes.transData.transform(
+            [(-0.5, -0.5), (columns * side - 0.5, rows * side - 0.5)]
+        )
+    height, width = dots.shape
+    across, down = inside(width, left, right), inside(height, height - top, height - bottom)
+    for seen, lines, first, last in [
+        (dots[:, across].mean(1), rows, height - top, height - bottom),
+        (dots[down].mean(0), columns, left, right),
+    ]:
+        for line in range(1, lines):
+            at = round(first + (last - first) * line / lines)
+            assert seen[at - 1 : at + 2].max() > 0.5
+
+
+def inside(length: int, low: float, high: float) -> np.ndarray:
+    """Which of so many dots lie between two."""
+    return (np.arange(length) > low + 1) & (np.arange(length) < high - 2)
 
 
 @pytest.mark.parametrize(

@@ -31,13 +31,16 @@ ERROR = "error"
 
 
 def draw_clusters(sources: Sources) -> Figure:
-    """AAE, figure 9: a row a cluster, its head decoded, then test images that are of it."""
+    """AAE, figure 9: a row a cluster, its head decoded, then test images of it, if any."""
     experiments = sources.experiments()
-    shapes = [shown.arrays("members")[0].shape for shown in experiments]
+    named = [shown.arrays("members")[0] for shown in experiments]
     columns = max(len(experiments), 2)  # one alone does not fill the width
     width = COLUMN / columns
-    figure = new_figure(max(width * rows / (1 + shown) for rows, shown in shapes) + 0.35)
-    note(figure, "framed: head, decoded")
+    figure = new_figure(
+        max(width * rows / (1 + shown) for rows, shown in map(np.shape, named)) + 0.35
+    )
+    fewer = any((members < 0).any() for members in named)
+    note(figure, "framed: head; black: no image" if fewer else "framed: head, decoded")
     panels = figure.subplots(1, columns, squeeze=False)[0]
     for axes, shown in zip(panels, experiments, strict=False):
         dataset = sources.dataset(shown.dataset)

@@ -9,9 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from aebayes.figures.sources import Shown, Sources
-from aebayes.figures.style import method_colour, new_figure, note
-
-LABEL_WIDTH = 16  # characters: a row is not taller
+from aebayes.figures.style import LABEL_WIDTH, method_colour, new_figure, note
 
 
 def draw_curves(sources: Sources) -> Figure:
@@ -30,7 +28,7 @@ def draw_curves(sources: Sources) -> Figure:
         for axes, name in zip(row, names, strict=False):
             show_losses(axes, history, name, colour)
             axes.set_title(name, color=colour)
-        row[0].set_ylabel(f"{fill(shown.label, LABEL_WIDTH)}\n(nats)", color=colour)
+        row[0].set_ylabel(f"{fill(shown.label, LABEL_WIDTH)}\nloss (nats)", color=colour)
         for axes in row[len(names) :]:
             axes.remove()
     figure.align_ylabels(grid[:, 0])
@@ -56,8 +54,8 @@ def draw_objectives(sources: Sources) -> Figure:
             else:
                 axes.set_axis_off()
         show_ends(row[-1], shown, history["replica"].nunique(), colour)
-        row[0].set_ylabel(f"{fill(shown.label, LABEL_WIDTH)}\n(nats)", color=colour)
-    for axes, name in zip(grid[0], [*phases, "final KL"], strict=True):
+        row[0].set_ylabel(f"{fill(shown.label, LABEL_WIDTH)}\nloss (nats)", color=colour)
+    for axes, name in zip(grid[0], [*phases, "KL (nats)"], strict=True):
         axes.set_title(name)
     figure.align_ylabels(grid[:, 0])
     for axes in grid[-1, :-1]:

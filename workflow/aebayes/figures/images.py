@@ -1,6 +1,7 @@
 """Figures that show images: the data, random samples, reconstructions."""
 
 import math
+from textwrap import fill
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,6 +15,7 @@ from aebayes.figures.style import (
     BLACK,
     COLUMN,
     GREY,
+    LABEL_WIDTH,
     method_colour,
     new_figure,
     note,
@@ -176,11 +178,11 @@ def draw_reconstructions(sources: Sources) -> Figure:
             strips.append(("test image", BLACK, given))
         strips.append((shown.label, colour, as_images(reconstructions[:STRIP], dataset)))
     heights = [strip.shape[2] / strip.shape[3] for _, _, strip in strips]
-    figure = new_figure(sum(heights) * (COLUMN - 0.75) / STRIP + 0.05 * len(strips) + 0.2)
+    figure = new_figure(sum(heights) * (COLUMN - 0.78) / STRIP + 0.05 * len(strips) + 0.2)
     panels = figure.subplots(len(strips), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, (label, colour, strip) in zip(panels, strips, strict=True):
         show_grid(axes, strip, STRIP)
-        axes.set_ylabel(label, color=colour, rotation=0, ha="right", va="center")
+        axes.set_ylabel(fill(label, LABEL_WIDTH), color=colour, rotation=0, ha="right", va="center")
     return figure
 
 
@@ -227,8 +229,15 @@ def as_images(values: np.ndarray, dataset: Dataset) -> np.ndarray:
 
 def show_grid(axes: Axes, images: np.ndarray, columns: int) -> None:
     """Images (n, C, H, W) in [0, 1] side by side, `columns` a row, a thin line between them."""
-    axes.imshow(tile(images, columns), cmap="gray", vmin=0, vmax=1)
+    picture = tile(images, columns)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
+    bottom, right = (length - 0.5 for length in picture.shape[:2])
+    height, width = images.shape[2:]
+    # Drawn, not part of the picture: of lines of pixels those are lost that no dot is taken from.
+    look = {"colors": "white", "linewidth": 0.3}
+    axes.hlines(np.arange(height - 0.5, bottom, height), -0.5, right, **look)
+    axes.vlines(np.arange(width - 0.5, right, width), -0.5, bottom, **look)
     for spine in axes.spines.values():
         spine.set(color=GREY, linewidth=0.4)
 
@@ -238,21 +247,19 @@ def frame_column(axes: Axes, column: int, columns: int, colour: str) -> None:
     right, bottom = axes.get_xlim()[1], axes.get_ylim()[0]
     width = (right + 0.5) / columns
     corner = column * width - 0.5, -0.5
-    axes.add_patch(Rectangle(corner, width, bottom + 0.5, fill=False, color=colour, clip_on=False))
+    look = {"fill": False, "color": colour, "clip_on": False, "zorder": 3}  # over the lines between
+    axes.add_patch(Rectangle(corner, width, bottom + 0.5, **look))
 
 
 def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """One picture (H', W') of grey images, (H', W', 3) of coloured ones; white between them."""
+    """One picture of images (n, C, H, W): (H', W') of grey, (H', W', 3) of coloured ones.
+
+    What is left of the last row is white.
+    """
     count, channels, height, width = images.shape
     rows = math.ceil(count / columns)
-    gap = max(1, round(width / 14))
-    scale = 4  # finer than the pixels, so that the gap is thinner than one
-    picture = np.ones(
-        (rows * (height * scale + gap) - gap, columns * (width * scale + gap) - gap, channels)
-    )
-    for index, image in enumerate(images):
-        row, column = divmod(index, columns)
-        top, left = row * (height * scale + gap), column * (width * scale + gap)
-        fine = np.moveaxis(image, 0, -1).repeat(scale, 0).repeat(scale, 1)
-        picture[top : top + height * scale, left : left + width * scale] = fine
+    grid = np.ones((rows * columns, channels, height, width))
+    grid[:count] = images
+    grid = grid.reshape(rows, columns, channels, height, width).transpose(0, 3, 1, 4, 2)
+    picture = grid.reshape(rows * height, columns * width, channels)
     return picture if channels == 3 else picture[:, :, 0]

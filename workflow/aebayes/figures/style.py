@@ -23,6 +23,7 @@ PADDING = {"h_pad": 0.02, "w_pad": 0.02, "hspace": 0.02, "wspace": 0.02}
 HEAD = 0.03  # inches: panels of images shrink after the layout, and their titles rise a little
 FOOT = 0.14  # inches kept free for the footer
 FONT = 7.0  # points, as printed: figures are made at the size they are printed at
+LABEL_WIDTH = 16  # characters of a line of a label beside a row
 
 BLACK, GREY, PALE = "#000000", "#6e6e6e", "#d0d0d0"
 AAE = "#009e73"
