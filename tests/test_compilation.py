@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from aebayes import compilation
+from aebayes.compilation import compiler_found
 
 
 @pytest.fixture(autouse=True)
@@ -29,3 +30,19 @@ def test_nothing_is_compiled_unless_it_is_wanted_and_possible(monkeypatch, calls
     monkeypatch.setattr(compilation, "compiler_found", lambda: False)
     assert compilation.compiled(abs, True) is abs
     assert calls == []
+
+
+@pytest.mark.parametrize(
+    ("compiler", "folder", "why"),
+    [
+        (None, "/home/me", "no C++ compiler (g++) found"),
+        ("/usr/bin/g++", "/home/my projects", "what lies in /home/my projects/torch, because of"),
+        ("/usr/bin/g++", "/home/me", ""),
+    ],
+)
+def test_why_nothing_is_compiled_is_said(monkeypatch, caplog, compiler, folder, why):
+    monkeypatch.setattr(compilation.shutil, "which", lambda name: compiler)
+    monkeypatch.setattr(torch, "__file__", f"{folder}/torch/__init__.py")
+    assert compiler_found.__wrapped__() == (why == "")
+    assert why in caplog.text
+    assert ("uncompiled" in caplog.text) == (why != "")

@@ -9,8 +9,10 @@ import importlib
 import logging
 import os
 import shutil
+import sysconfig
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
@@ -19,11 +21,17 @@ logger = logging.getLogger(__name__)
 
 @functools.cache
 def compiler_found() -> bool:
-    """Whether this machine has the C++ compiler that torch.compile needs; says so if not."""
-    found = any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++")))
-    if not found:
-        logger.warning("no C++ compiler (g++) found: everything runs uncompiled, and slower")
-    return found
+    """Whether there is a C++ compiler for torch.compile, and it can use it; says so if not."""
+    # torch writes them into the linker's command line as they are.
+    folders = Path(torch.__file__).parent, Path(sysconfig.get_config_var("LIBDIR") or "")
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "g++", "clang++"))):
+        why = "no C++ compiler (g++) found"
+    elif spaced := [folder for folder in folders if len(str(folder).split()) > 1]:
+        why = f"torch's compiler cannot link what lies in {spaced[0]}, because of the space"
+    else:
+        return True
+    logger.warning("%s: everything runs uncompiled, and slower", why)
+    return False
 
 
 def compiled(function: Callable, wanted: bool, capture: bool = False) -> Callable:
