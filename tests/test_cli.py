@@ -87,6 +87,14 @@ def test_unknown_names_are_refused_with_the_known_ones(here):
     assert "pocket" in refused("train", "vae-four-points", "--study", "pokcet")
 
 
+def test_no_results_are_begun_among_the_results(monkeypatch):
+    monkeypatch.chdir(ROOT / "results" / "reference")
+    before = sorted(Path.cwd().iterdir())
+    output = refused("table", "avb-table-1")
+    assert f"cd {ROOT}" in output
+    assert sorted(Path.cwd().iterdir()) == before
+
+
 def test_missing_inputs_are_named(here):
     output = refused("train", "vae-four-points", "--study", "tiny.yaml")
     assert "data/processed/four_points" in output

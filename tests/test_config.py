@@ -13,6 +13,7 @@ from aebayes.config import (
     SCHEMAS,
     Validator,
     check,
+    check_mergeable,
     load_config,
     load_study,
     mirrors_of,
@@ -995,3 +996,9 @@ def test_a_run_with_labels_goes_on_with_the_same_ones_alone(tmp_path, change):
     further["training" if "seed" in change else "objective"] |= change
     said = refused(tmp_path, content)
     assert said == "experiments.further.start_from: grey differs in labelled images"
+
+
+def test_snakemake_in_another_folder_is_told_where_to_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AebayesError, match=re.escape(f"run snakemake in {ROOT}")):
+        check_mergeable(Path("config/config.yaml"))

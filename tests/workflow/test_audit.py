@@ -377,6 +377,8 @@ def test_audit_that_is_asked_to_stop_ends_with_its_processes(copy, number, tmp_p
         cwd=copy.folder,
         env=copy.environment() | own,
         start_new_session=True,
+        # Of tests in the background of a shell without job control it would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         while not list(tmp_path.glob("*/figures/*.png")):

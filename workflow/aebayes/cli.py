@@ -15,7 +15,7 @@ from pathlib import Path
 import click
 
 from aebayes import __version__
-from aebayes.config import Study, load_study, mirrors_of
+from aebayes.config import ROOT, Study, load_study, mirrors_of
 from aebayes.errors import AebayesError, CannotWrite, as_typed
 from aebayes.provenance import Began
 
@@ -111,6 +111,14 @@ def main() -> None:
     """Auto-Encoding Bayes: the steps that turn raw data into the papers' tables and figures."""
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("aebayes").setLevel(logging.INFO)  # not of matplotlib's fonts
+    # Elsewhere on purpose, perhaps; but not among the results, where more of them would be begun.
+    if ROOT in Path.cwd().parents:
+        click.echo(
+            f"error: paths are from {ROOT}, and this is {Path.cwd()}\n"
+            f"remedy: cd {shlex.quote(str(ROOT))}",
+            err=True,
+        )
+        sys.exit(2)
 
 
 @main.command()

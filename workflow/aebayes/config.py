@@ -155,6 +155,10 @@ def check_mergeable(path: Path) -> None:
     Raises:
         AebayesError: it is not; Snakemake's own errors name neither the file nor a line.
     """
+    if not path.exists() and (ROOT / path).exists():
+        raise AebayesError(
+            f"there is no {path} in {Path.cwd()}", f"run snakemake in {ROOT}, or with --directory"
+        )
     if not isinstance(read_yaml(path), dict):
         raise AebayesError(f"{path} holds no keys", AGAIN.format(path))
 
