@@ -159,8 +159,8 @@ def test_posteriors_of_black_boxes_have_no_resampled_density(sources: dict[str, 
     grid = np.reshape(figure.axes, (3, 5))
     assert [axes.get_title() for axes in grid[0]] == [
         "$x$",
-        *("$p(z|x)$", "VAE\n$q(z|x)$"),
-        *("$p(z|x)$", "AVB + AC\n$q(z|x)$"),
+        *("VAE\n$p(z|x)$", "VAE\n$q(z|x)$"),
+        *("AVB + AC\n$p(z|x)$", "AVB + AC\n$q(z|x)$"),
     ]
     assert [axes.get_xlabel() for axes in grid[1]] == ["", "", "0.25", "", "0.25"]
 

@@ -82,8 +82,9 @@ def show_experiment(
         for axes, kl in zip(row[1:], kls, strict=True):
             axes.set_xlabel(f"{kl[image]:.2f}", labelpad=1)
     colour = method_colour(shown.method)
-    titles = {"p": "$p(z|x)$", "q": f"{shown.label}\n$q(z|x)$"}
-    if "q_iw" in densities:
+    titles = {"p": f"{shown.label}\n$p(z|x)$", "q": f"{shown.label}\n$q(z|x)$"}
+    if "q_iw" in densities:  # then the name stands in the middle
+        titles["p"] = "$p(z|x)$"
         ((k,),) = shown.finite("posterior_k")
         titles["q_iw"] = f"$q_{{{k}}}(z|x)$"
     for axes, of in zip(panels[0], densities, strict=True):
