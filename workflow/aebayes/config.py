@@ -157,7 +157,8 @@ def check_mergeable(path: Path) -> None:
     """
     if not path.exists() and (ROOT / path).exists():
         raise AebayesError(
-            f"there is no {path} in {Path.cwd()}", f"run snakemake in {ROOT}, or with --directory"
+            f"there is no {path} in {Path.cwd()}",
+            f"run snakemake in {ROOT}, or with --directory {ROOT}",
         )
     if not isinstance(read_yaml(path), dict):
         raise AebayesError(f"{path} holds no keys", AGAIN.format(path))
