@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,13 +60,13 @@ def means_and_spreads() -> list[tuple[float, float]]:
             error = metric.get("standard_error") or [None]
             found.append((metric["mean"], metric["sd"] if metric["sd"] is not None else error[0]))
         annealed = [of["annealed"]["images"] for of in metrics if "annealed" in of]
-        for one, other in itertools.permutations(annealed, 2):
+        for one, other in itertools.combinations(annealed, 2):
             if len(one) == len(other) == 1 and len(one[0]) == len(other[0]):
                 found.append(paired(one[0], other[0]))
     return [(abs(float(mean)), float(sd)) for mean, sd in found if sd not in (None, "")]
 
 
-def every_metric(tree: dict):
+def every_metric(tree: dict) -> Iterator[dict]:
     """The metrics of a metrics.json, those within others, too."""
     for value in tree.values():
         if isinstance(value, dict) and {"mean", "sd"} <= value.keys():
@@ -83,7 +84,7 @@ def paired(one: list[float], other: list[float]) -> tuple[float, float]:
 
 
 def rounds_to(value: float, written: str) -> bool:
-    """Whether a number, or its percentage, may be written so; signs aside."""
+    """Whether a number may be written so; signs aside."""
     half = 0.5001 * 10.0 ** -len(written.partition(".")[2])
     return abs(value - abs(float(written.replace("−", "-")))) <= half
 

@@ -31,6 +31,19 @@ def test_the_heads_column_is_framed(sources: dict[str, Sources]) -> None:
     assert frame.get_width() == pytest.approx((right + 0.5) / 4)  # of a head and three members
 
 
+def test_black_places_are_explained_where_there_are_any(sources, monkeypatch) -> None:
+    arrays = Shown.arrays
+
+    def all_full(shown: Shown, *names: str, **sizes: int) -> list[np.ndarray]:
+        return [np.maximum(of, 0) for of in arrays(shown, *names, **sizes)]
+
+    with style.applied():
+        (fewer,) = draw_clusters(sources["aae-figure-9"]).texts
+        monkeypatch.setattr(Shown, "arrays", all_full)
+        (full,) = draw_clusters(sources["aae-figure-9"]).texts
+    assert "black" in fewer.get_text() and "black" not in full.get_text()
+
+
 def test_codes_have_their_classes_colours_and_heads_are_marked(sources: dict[str, Sources]) -> None:
     with style.applied():
         figure = draw_embeddings(sources["aae-figure-11"])

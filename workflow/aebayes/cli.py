@@ -107,18 +107,15 @@ def lacks_memory(problem: Exception) -> bool:
     context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "AEBAYES"}
 )
 @click.version_option(__version__)
+@reporting
 def main() -> None:
     """Auto-Encoding Bayes: the steps that turn raw data into the papers' tables and figures."""
     logging.basicConfig(format="%(levelname)s: %(message)s")
     logging.getLogger("aebayes").setLevel(logging.INFO)  # not of matplotlib's fonts
     # Elsewhere on purpose, perhaps; but not among the results, where more of them would be begun.
     if ROOT in Path.cwd().parents:
-        click.echo(
-            f"error: paths are from {ROOT}, and this is {Path.cwd()}\n"
-            f"remedy: cd {shlex.quote(str(ROOT))}",
-            err=True,
-        )
-        sys.exit(2)
+        problem = f"paths are from {ROOT}, and this is {Path.cwd()}"
+        raise AebayesError(problem, f"cd {shlex.quote(str(ROOT))}")
 
 
 @main.command()

@@ -235,7 +235,7 @@ def show_grid(axes: Axes, images: np.ndarray, columns: int) -> None:
     bottom, right = (length - 0.5 for length in picture.shape[:2])
     height, width = images.shape[2:]
     # Drawn, not part of the picture: of lines of pixels those are lost that no dot is taken from.
-    look = {"colors": "white", "linewidth": 0.3}
+    look = {"colors": GREY, "linewidth": 0.5}  # seen on black and on white
     axes.hlines(np.arange(height - 0.5, bottom, height), -0.5, right, **look)
     axes.vlines(np.arange(width - 0.5, right, width), -0.5, bottom, **look)
     for spine in axes.spines.values():
