@@ -187,6 +187,12 @@ def test_avb_table_2_keeps_estimates_apart_and_says_how_log_p_was_annealed(
     assert "of the first 200 test images, 8 chains each and 300 temperatures" in text
 
 
+def test_faces_stand_beside_no_published_value(study: Study, tmp_path: Path) -> None:
+    cells = cells_of("avb-faces", study, tmp_path)
+    assert not any(cell["published"] for cell in cells.values())
+    assert ("VAE", "log p(x), annealed") in cells
+
+
 class OneDecoder:
     """A VAE on MNIST, "vae-mnist", and an AVB of the same decoder, "avb-mnist", with one metric."""
 

@@ -21,6 +21,7 @@ TABLES: dict[str, Table] = {
     "aae-table-1": aae.TABLE_1,
     "aae-table-2": aae_classes.TABLE_2,
     "aae-table-3": aae_classes.TABLE_3,
+    "avb-faces": avb.FACES,
     "avb-table-1": avb.TABLE_1,
     "avb-table-2": avb.TABLE_2,
     "iwae-table-1": iwae.TABLE_1,
