@@ -72,7 +72,7 @@ def study() -> Study:
                 "aae-table-3": {"experiments": dict(CLUSTERS)},
                 "aae-match": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "aae-table-1": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
-                "avb-faces": {"experiments": {"VAE": "vae-mnist"}},
+                "avb-faces": {"experiments": {"VAE, z = 8": "vae-mnist"}},
                 "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},
                 "avb-table-2": {"experiments": {"VAE, z = 8": "vae-mnist"}},
                 "image-likelihoods": {"experiments": {"VAE, IWAE nets": "vae-mnist"}},

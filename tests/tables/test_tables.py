@@ -187,10 +187,10 @@ def test_avb_table_2_keeps_estimates_apart_and_says_how_log_p_was_annealed(
     assert "of the first 200 test images, 8 chains each and 300 temperatures" in text
 
 
-def test_faces_stand_beside_no_published_value(study: Study, tmp_path: Path) -> None:
-    cells = cells_of("avb-faces", study, tmp_path)
-    assert not any(cell["published"] for cell in cells.values())
-    assert ("VAE", "log p(x), annealed") in cells
+def test_faces_are_set_beside_no_published_value(study: Study, tmp_path: Path) -> None:
+    row = "VAE, z = 8", "log p(x), annealed"  # which the paper has, of MNIST
+    assert cells_of("avb-table-2", study, tmp_path)[row]["published"]
+    assert not cells_of("avb-faces", study, tmp_path)[row]["published"]
 
 
 class OneDecoder:

@@ -133,4 +133,8 @@ TABLE_2 = Table(
     long=True,
 )
 
-FACES = replace(TABLE_2, title="log p(x) of test images of faces under VAE and AVB", papers=())
+FACES = replace(
+    TABLE_2,
+    title="log p(x), the logarithm of a density, of test images of faces under VAE and AVB",
+    papers=(),
+)
