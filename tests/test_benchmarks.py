@@ -9,7 +9,9 @@ import torch
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
 import library
+import measure
 import plain
+import processes
 import replicas
 from library import Size
 
@@ -66,3 +68,47 @@ def test_ways_to_train_replicas_give_a_gradient(way):
         for gradient in [part] if isinstance(part, torch.Tensor) else part:
             assert gradient.isfinite().all()
             assert gradient.abs().sum() > 0
+
+
+def test_products_of_a_step_are_those_of_its_layers_forwards_and_back():
+    """The first layer has one gradient, of its weights; the second has its inputs', too."""
+    first, second = torch.nn.Linear(7, 5), torch.nn.Linear(5, 3)
+    x = torch.rand(11, 7)
+    counted = measure.products(lambda: second(first(x).tanh()).sum().backward())
+    assert counted == 2 * 11 * (2 * 7 * 5 + 3 * 5 * 3)
+
+
+def test_a_training_steps_products_grow_with_k_as_its_decoders_do():
+    def counted(k):
+        step = library.training_step(library.experiment("iwae", SMALL, k), SMALL, CPU)
+        return measure.products(step)
+
+    decoder = 2 * 3 + 3 * 3 + 3 * 4 if len(SMALL.hidden) == 2 else 2 * 3 + 3 * 4
+    each = 2 * SMALL.replicas * SMALL.batch * 3 * decoder
+    assert counted(3) - counted(2) == each
+
+
+def test_every_step_is_taken_in_every_round_and_its_median_is_its_own(monkeypatch):
+    clock, order = [0.0], []
+
+    def step(name, seconds):
+        def take():
+            order.append(name)
+            clock[0] += seconds[len(order) % len(seconds)]
+
+        return take
+
+    monkeypatch.setattr(measure, "stamp", lambda device: clock[0])
+    steps = {"quick": step("quick", [1e-3]), "slow": step("slow", [4e-3])}
+    medians = measure.interleaved(steps, 3, CPU, "title")
+    assert medians == pytest.approx({"quick": 1.0, "slow": 4.0})
+    turn = 1 + measure.STEPS_IN_A_TURN
+    assert order == (["quick"] * turn + ["slow"] * turn) * (1 + 3)
+
+
+def test_processes_are_counted_by_the_time_of_their_processors():
+    rows = processes.measure("vae", 1, SMALL, 2, 1, "title")
+    ways = [row[0] for row in rows]
+    assert ways == ["together, 1 thread", "together, 2 threads", processes.APART]
+    for _, used, wall, processor, _ in rows:
+        assert 0 < float(processor) <= 1.1 * used * float(wall)

@@ -1,13 +1,20 @@
 """Error rates and clusters, by hand."""
 
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tiny
 import torch
+from scipy.stats import entropy
 from sklearn.metrics import adjusted_rand_score
+from torch import nn
 
 from aebayes.evaluation.classes import (
     MEMBERS,
+    Labelled,
+    Reader,
     class_arrays,
     cluster_classes,
     error_rates,
@@ -68,6 +75,29 @@ def test_partitions_are_compared_whatever_the_clusters_are_called():
     for name in ("adjusted_rand", "mutual_information", "purity"):
         assert metrics[name].replicas[0] == pytest.approx(1.0)
     assert metrics["adjusted_rand"].replicas[1] == adjusted_rand_score(classes, clusters[1])
+
+
+def test_mutual_information_is_normalised_by_the_mean_of_both_entropies():
+    classes = torch.tensor([0, 0, 0, 1])
+    clusters = torch.tensor([[0, 0, 1, 1]])
+    together = entropy([2 / 4, 1 / 4, 1 / 4])  # of (0, 0), (0, 1) and (1, 1)
+    mutual = entropy([3 / 4, 1 / 4]) + math.log(2) - together
+    expected = mutual / ((entropy([3 / 4, 1 / 4]) + math.log(2)) / 2)
+    metrics = partition_metrics(clusters, classes, 2)
+    assert metrics["mutual_information"].replicas == pytest.approx([expected])
+
+
+def test_clusters_are_named_by_each_replicas_view_of_the_validation_images():
+    """Two replicas that call the clusters otherwise; test images have no say."""
+    method = SimpleNamespace(takes_labelled=False, model=nn.Module())
+    method.model.encoder = SimpleNamespace(
+        logits=lambda x: x * torch.tensor([1.0, -1.0]).view(2, 1, 1)
+    )
+    validation = Labelled(torch.tensor([[9.0, 0.0], [0.0, 9.0]]), torch.tensor([4, 7]))
+    reader = Reader(method, validation, 2)
+    # Validation's first image is in the first replica's cluster 0, and in the second's cluster 1.
+    logits = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]).expand(2, -1, -1)
+    assert reader.classes(logits).tolist() == [[4, 7], [7, 4]]
 
 
 def test_members_are_the_first_images_of_each_cluster_and_blanks():

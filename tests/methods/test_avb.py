@@ -8,6 +8,7 @@ import torch
 from truths import LogRatio, elbo, expected_log_likelihood, linear_gaussian, settings, unlabelled
 
 from aebayes.methods.avb import AVB
+from aebayes.methods.avb_restricted import RestrictedAVB
 from aebayes.networks.initialise import initialise
 from aebayes.networks.normal import log_normal, log_standard_normal
 from aebayes.streams import Streams
@@ -37,28 +38,52 @@ def teach_adversary(method, x, streams, steps=1200):
         optimiser.step()
 
 
-@pytest.mark.parametrize("loss", ["logistic", "f_divergence"])
-def test_discriminator_recovers_log_density_ratio(monkeypatch, loss):
-    """Proposition 1, and its like for the objective 5.10, whose optimum is one higher."""
+def of_known_q(monkeypatch, kind, objective):
+    """A method whose codes are from q(z|x), and whose T has been taught."""
     experiment = {
         "model": settings("noise", 1),
-        "objective": {"adversary_loss": loss},
+        "objective": objective,
         "adversary": {"hidden": [32, 32], "activation": "elu", "features": 16},
     }
-    method = AVB(experiment, (1,), 1)
+    method = kind(experiment, (1,), 1)
     torch.manual_seed(0)
     for parameter in method.adversary.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     method.model.encoder.noise = 1
     monkeypatch.setattr(method.model.encoder, "forward", known_q)
-    streams = Streams(0, [0], "test")
-    teach_adversary(method, X.repeat(1, 256, 1), streams)
+    teach_adversary(method, X.repeat(1, 256, 1), Streams(0, [0], "test"))
+    return method
+
+
+@pytest.mark.parametrize("loss", ["logistic", "f_divergence"])
+def test_discriminator_recovers_log_density_ratio(monkeypatch, loss):
+    """Proposition 1, and its like for the objective 5.10, whose optimum is one higher."""
+    method = of_known_q(monkeypatch, AVB, {"adversary_loss": loss})
+    streams = Streams(1, [0], "test")
     with torch.no_grad():
         x = X.repeat(1, 2000, 1)
         z = known_q(x, streams.normal(*x.shape[1:]))
         difference = method.log_ratio(x, z) - optimal_t(x, z)
     assert difference.square().mean().sqrt() < 0.1
     assert optimal_t(x, z).std() > 0.4  # what it had to find was not flat
+
+
+def test_t_that_sees_codes_alone_recovers_the_aggregated_posteriors_log_ratio(monkeypatch):
+    """Section 5.2: T*(z) = log q(z) − log p(z), q(z) here a mixture of two Gaussians."""
+    method = of_known_q(monkeypatch, RestrictedAVB, {})
+    streams = Streams(1, [0], "test")
+    with torch.no_grad():
+        x = X.repeat(1, 2000, 1)
+        z = known_q(x, streams.normal(*x.shape[1:]))
+        log_sd = torch.full_like(z, LOG_SD)
+        parts = [log_normal(z, torch.full_like(z, MEAN * each), log_sd) for each in (-1.0, 1.0)]
+        aggregated = torch.logsumexp(torch.stack(parts), 0) - math.log(2)
+        truth = aggregated - log_standard_normal(z)
+        difference = method.log_ratio(x, z) - truth
+        other = method.log_ratio(-x, z)
+    assert difference.square().mean().sqrt() < 0.1
+    assert truth.std() > 0.1  # what it had to find was not flat
+    assert torch.equal(other, method.log_ratio(x, z))
 
 
 def test_gradient_of_the_optimal_discriminator_has_no_expectation():

@@ -45,7 +45,7 @@ HEADS = {"decoder": {**tiny.LAYERS, "heads_apart": 3.0}}
 
 
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_phase_has_gradients_for_its_own_networks_and_updates_no_others(phase):
+def test_a_phase_has_gradients_for_its_own_networks_and_names_no_others(phase):
     method = method_of("categorical_aae", model=HEADS)
     chosen = {each.name: each for each in method.phases()}[phase]
     own = set(map(id, chosen.parameters()))
@@ -187,6 +187,25 @@ def test_discriminators_are_shown_their_own_parts_of_the_code():
     assert not torch.equal(t_z, u_z)
 
 
+def test_discriminators_lose_the_cross_entropy_of_codes_from_draws_each_of_its_own_parts():
+    method = method_of("categorical_aae")
+    method.eval()  # else what the encoder says of an image depends on the others
+    prior, blur, seen = method.draw_for_discriminator(batch(5), Streams(1, [0, 1], "test"))
+    # A logit that is the code's own: the log-odds of "this is a code".
+    method.adversary_y.forward = lambda _, y: 3 * y[..., 0]
+    method.adversary_z.forward = lambda _, z: z[..., 0] - 1
+    codes = method.model.encoder(seen)
+    expected = 0
+    for of_codes, of_draws in (
+        (3 * codes[..., 0], 3 * prior[..., 0]),
+        (codes[..., 10] - 1, prior[..., 10] - 1),
+    ):
+        d_codes, d_draws = of_codes.sigmoid(), of_draws.sigmoid()
+        expected = expected - (d_codes.log() + (1 - d_draws).log()).mean(1)
+    loss = method.discriminator_loss(torch.full_like(seen, torch.nan), prior, blur, seen)
+    torch.testing.assert_close(loss, expected)
+
+
 def discrete(objective: dict | None = None) -> M2:
     """An M2 of four pixels whose decoder reads the class and not z, and whose q(z|x, y) is p(z)."""
     experiment = {
@@ -230,6 +249,23 @@ def test_m2s_bound_without_labels_is_the_evidence_where_q_is_the_posterior_and_l
     gap = (log_q.exp() * (log_q - (joint - evidence.unsqueeze(-1)))).sum(-1).mean(1)
     loss = method.loss(x, noise, unknown, *labelled)
     torch.testing.assert_close(-loss, evidence.mean(1) - gap)
+
+
+def test_m2s_bound_falls_by_the_divergence_of_the_codes_from_their_prior():
+    """The decoder does not read z: whatever q(z|x, y) is, its KL alone is lost, of every class."""
+    method = discrete()
+    x = (torch.rand(2, 7, 4, generator=torch.Generator().manual_seed(1)) < 0.5).float()
+    noise = torch.randn(2, 3, 7, 2)
+    at_prior = method.bounds(x, noise)
+    with torch.no_grad():
+        for parameter in method.model.encoder.parameters():
+            parameter.copy_(0.5 * torch.randn_like(parameter))
+    y = torch.eye(3).unsqueeze(1).expand(2, 3, 7, 3)
+    q = method.model.encoder.posterior(x, y)
+    normal = torch.distributions.Normal
+    kl = torch.distributions.kl_divergence(normal(q.mean, q.log_sd.exp()), normal(0.0, 1.0)).sum(-1)
+    assert kl.min() > 0.01
+    torch.testing.assert_close(method.bounds(x, noise), at_prior - kl)
 
 
 def test_m2s_bound_with_labels_is_the_joint_and_alpha_weighs_the_cross_entropy():

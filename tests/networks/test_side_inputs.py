@@ -52,16 +52,20 @@ def test_noise_reaches_every_hidden_layer_by_a_projection_of_its_own(
     projections = side_layers(encoder)
     assert len(projections) == hidden_layers
     x, noise, other = random(5, PIXELS), random(5, 9), random(5, 9)
+    assert_each_alone_carries(projections, encoder, x, noise, other)
+
+
+def assert_each_alone_carries(projections, network, x, side, other):
+    """Through any one projection, the rest 0, the network tells its side inputs apart."""
+    weights = {layer: layer.weight.data.clone() for layer in projections}
     for chosen in projections:
-        kept = {layer: layer.weight.data.clone() for layer in projections}
         for layer in projections:
-            if layer is not chosen:
-                layer.weight.data.zero_()
-        assert not torch.allclose(encoder(x, noise), encoder(x, other))
-        chosen.weight.data.zero_()
-        torch.testing.assert_close(encoder(x, noise), encoder(x, other))
-        for layer, weight in kept.items():
-            layer.weight.data.copy_(weight)
+            layer.weight.data.zero_()
+        torch.testing.assert_close(network(x, side), network(x, other))
+        chosen.weight.data.copy_(weights[chosen])
+        assert not torch.allclose(network(x, side), network(x, other))
+    for layer, weight in weights.items():
+        layer.weight.data.copy_(weight)
 
 
 @pytest.mark.parametrize("settings", [NETWORK, RESIDUAL])
@@ -74,16 +78,16 @@ def test_several_codes_of_an_image_are_those_of_each_noise_alone(settings):
         torch.testing.assert_close(codes[:, number], encoder(x, noise[:, number]))
 
 
-@pytest.mark.parametrize("settings", [NETWORK, RESIDUAL])
-def test_code_reaches_every_hidden_layer_of_the_projected_adversary(settings):
+@pytest.mark.parametrize(("settings", "hidden_layers"), [(NETWORK, 4), (RESIDUAL, 8)])
+def test_code_reaches_every_hidden_layer_of_the_projected_adversary(settings, hidden_layers):
     adversary = filled(ProjectedAdversary(2, SHAPE, 2, settings))
     x, z = random(5, PIXELS), random(3, 5, 2)
     t = adversary(x, z)
     assert t.shape == (2, 3, 5)
     torch.testing.assert_close(t[:, 1], adversary(x, z[:, 1]))
-    for layer in side_layers(adversary):
-        layer.weight.data.zero_()
-    torch.testing.assert_close(adversary(x, z), adversary(x, random(3, 5, 2)))
+    projections = side_layers(adversary)
+    assert len(projections) == hidden_layers
+    assert_each_alone_carries(projections, adversary, x, z, random(3, 5, 2))
 
 
 def test_joint_adversary_reads_images_by_convolutions_and_codes_by_a_net_of_its_own():

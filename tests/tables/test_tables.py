@@ -409,11 +409,13 @@ def test_the_caption_tells_which_runs_saw_distorted_images(study: Study, tmp_pat
     cells_of("avb-table-1", study, tmp_path)
     caption = (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
     assert "by up to 0.5 pixels, class and style each of a view of its own), which" in caption
-    assert "class balance" not in caption
+    assert "class balance" not in caption and "correlations" not in caption
     study.content["experiments"]["aae"]["objective"]["class_balance"] = 0.1
+    study.content["experiments"]["avb"]["objective"]["contrast_correlations"] = True
     cells_of("avb-table-1", study, tmp_path)
     caption = (tmp_path / "tables" / "avb-table-1.md").read_text().splitlines()[0]
     assert "Trained with a class balance, which the papers have not: AAE." in caption
+    assert "a Gaussian that has their correlations, too, which the paper's has not: AVB." in caption
     assert r"15$^\circ$" in (tmp_path / "tables" / "avb-table-1.tex").read_text()
 
 

@@ -1,14 +1,18 @@
 """Which labels a method is told."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import tiny
 import torch
 
+from aebayes.data.dataset import load
 from aebayes.errors import AebayesError
+from aebayes.settings import with_steps
 from aebayes.training.labels import hide_others, labelled_images
-from aebayes.training.run import train
+from aebayes.training.loop import Interruptions
+from aebayes.training.run import labelled_of, make_trainer, train
 
 LABELS = torch.arange(300) % 3
 
@@ -69,6 +73,34 @@ def test_hidden_labels_say_nothing_and_known_ones_are_true():
     for row, chosen in zip(labels, known, strict=True):
         assert torch.equal((row < 3).nonzero().flatten(), chosen)
         assert torch.equal(row[chosen], LABELS[chosen])
+
+
+def test_images_that_are_told_are_none_of_the_validation_or_test_images(prepared):
+    dataset = load(prepared / "digits.npz")
+    settings = tiny.experiment("categorical_aae", "digits")
+    known = labelled_of(settings, dataset, [0, 1])
+    images, _ = dataset.split("train")
+    told = {image.tobytes() for row in known for image in images[row]}
+    assert len(told) > 30  # of two replicas
+    for split in ("validation", "test"):
+        assert told.isdisjoint(image.tobytes() for image in dataset.split(split)[0])
+
+
+def test_without_labels_none_reaches_training(prepared, tmp_path):
+    """Clusters of data whose labels are all another end in the same checkpoint."""
+    settings = tiny.experiment("categorical_aae", "digits", steps=10)
+    del settings["objective"]["labelled"], settings["training"]["phases"]["classification"]
+    settings["training"].pop("track")
+    true = load(prepared / "digits.npz")
+    turned = {split: (x, (y + 1) % 10) for split, (x, y) in true.arrays.items()}
+    ends = []
+    for dataset in (true, replace(true, arrays=turned)):
+        whole = with_steps(settings, len(dataset.split("train")[0]))
+        cpu = torch.device("cpu")
+        trainer = make_trainer(whole, dataset, [0, 1], cpu, tmp_path / "resume", "")
+        trainer.run(Interruptions())
+        ends.append(trainer.method.state_dict())
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
 def test_no_label_that_is_not_told_reaches_training(prepared, tmp_path, monkeypatch):

@@ -94,15 +94,21 @@ def test_phases_run_in_their_spans_and_are_nan_in_the_history_elsewhere(tmp_path
     assert first == pytest.approx(float(expected), rel=1e-2)
 
 
-@pytest.mark.parametrize("name", ["vae", "iwae", "avb", "avb_restricted", "aae"])
+MOVING = ["vae", "iwae", "avb", "avb_restricted", "aae", "categorical_aae", "m2", "classifier"]
+
+
+@pytest.mark.parametrize("name", MOVING)
 def test_step_of_a_phase_moves_its_own_networks_and_leaves_every_other_without_gradient(name):
     experiment = tiny.experiment(name)
+    if name == "categorical_aae":
+        experiment["model"]["decoder"] = tiny.LAYERS | {"heads_apart": 3.0}
+        experiment["training"]["phases"]["heads"] = tiny.ADAM
     method = make_method(experiment, torch.zeros(1, 2, 2), REPLICAS, CPU)
-    training = trainer(method, experiment)
+    training = trainer(method, experiment, torch.arange(20).expand(len(REPLICAS), -1))
     for number, phase in enumerate(training.phases):
         method.zero_grad(set_to_none=True)
         before = {key: value.detach().clone() for key, value in method.named_parameters()}
-        training.descend(number, training.batches.next())
+        training.descend(number, training.next_batch())
         own = {id(parameter) for parameter in phase.parameters()}
         for key, parameter in method.named_parameters():
             assert torch.equal(parameter, before[key]) != (id(parameter) in own), key
