@@ -24,7 +24,7 @@ from tqdm import trange
 from aebayes.devices import use_device
 
 HEADER = [
-    *("networks", "replicas", "way", "cores", "median_ms", "core_ms"),
+    *("networks", "replicas", "way", "cores", "median_ms", "processor_ms"),
     *("speed_over_processes", "machine"),
 ]
 TURN = 1.0  # seconds, about: long beside handing out the work
@@ -37,7 +37,8 @@ CASES = {
     "paper, IWAE-1 784-200-200-50, batch 20": ("iwae", 1, Size(batch=20, replicas=3)),
     "paper, IWAE-50 784-200-200-50, batch 20": ("iwae", 50, Size(batch=20, replicas=3)),
 }
-Steps = Callable[[int], None]
+# So many steps, and the seconds of processor time that they took.
+Steps = Callable[[int], float]
 own: Steps  # a worker's
 
 
@@ -46,10 +47,12 @@ def make_steps(method: str, k: int, size: Size, threads: int = 1) -> Steps:
     device = use_device("cpu", threads)
     step = library.training_step(library.experiment(method, size, k), size, device)
 
-    def steps(count: int) -> None:
+    def steps(count: int) -> float:
         torch.set_num_threads(threads)
+        began = time.process_time()
         for _ in range(count):
             step()
+        return time.process_time() - began
 
     steps(2)
     return steps
@@ -61,9 +64,9 @@ def start_worker(method: str, k: int, size: Size) -> None:
     own = make_steps(method, k, size)
 
 
-def work(count: int) -> None:
+def work(count: int) -> float:
     """Take so many steps of it."""
-    own(count)
+    return own(count)
 
 
 @contextmanager
@@ -72,35 +75,41 @@ def workers(method: str, k: int, size: Size, cores: int) -> Iterator[Steps]:
     alone = Size(size.pixels, size.hidden, size.latent, size.batch, 1)
     context = multiprocessing.get_context("spawn")
     with context.Pool(min(cores, size.replicas), start_worker, (method, k, alone)) as pool:
-        yield lambda count: pool.map(work, [count] * size.replicas, chunksize=1)
+        yield lambda count: sum(pool.map(work, [count] * size.replicas, chunksize=1))
 
 
-def seconds(steps: Steps, count: int) -> float:
-    """Wall time of so many steps."""
+def seconds(steps: Steps, count: int) -> tuple[float, float]:
+    """Wall and processor time of so many steps."""
     began = time.perf_counter()
-    steps(count)
-    return time.perf_counter() - began
+    of_processor = steps(count)
+    return time.perf_counter() - began, of_processor
 
 
 def measure(method: str, k: int, size: Size, cores: int, rounds: int, title: str) -> list[list]:
-    """Milliseconds of a step of all replicas each way, the ways in turn; columns 3 to 7."""
+    """Milliseconds of a step of all replicas each way, the ways in turn; columns 3 to 7.
+
+    Of processor time, since a process each may leave a core idle: three on two cores do.
+    """
     with workers(method, k, size, cores) as apart:
         ways: dict[tuple[str, int], Steps] = {
             (f"together, {n} thread{'s'[: n > 1]}", n): make_steps(method, k, size, n)
             for n in sorted({1, cores})
         }
         ways[APART, min(cores, size.replicas)] = apart
-        count = max(1, round(10 * TURN / seconds(next(iter(ways.values())), 10)))
+        count = max(1, round(10 * TURN / seconds(next(iter(ways.values())), 10)[0]))
         apart(1)  # the workers are up
-        times: dict[tuple[str, int], list[float]] = {way: [] for way in ways}
+        times: dict[tuple[str, int], list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in trange(rounds, desc=title, leave=False):
             for way, steps in ways.items():
-                times[way].append(1e3 * seconds(steps, count) / count)
-    medians = {way: median(values) for way, values in times.items()}
-    reference = list(medians.values())[-1]
+                times[way].append(seconds(steps, count))
+    medians = {
+        way: [1e3 * median(each) / count for each in zip(*values, strict=True)]
+        for way, values in times.items()
+    }
+    reference, _ = list(medians.values())[-1]
     return [
-        [way, used, f"{each:.3f}", f"{each * used:.3f}", f"{reference / each:.2f}"]
-        for (way, used), each in medians.items()
+        [way, used, f"{wall:.3f}", f"{processor:.3f}", f"{reference / wall:.2f}"]
+        for (way, used), (wall, processor) in medians.items()
     ]
 
 
@@ -116,7 +125,7 @@ def main(rounds: int, cores: int, out: Path) -> None:
         soonest = min(lines, key=lambda line: float(line[2]))
         cheapest = min(lines, key=lambda line: float(line[3]))
         print(f"{title}, {size.replicas} replicas: soonest {soonest[0]} ({soonest[2]} ms)")
-        print(f"  fewest core seconds: {cheapest[0]} ({cheapest[3]} ms); all: {lines}")
+        print(f"  least processor time: {cheapest[0]} ({cheapest[3]} ms); all: {lines}")
         rows += [[title, size.replicas, *line] for line in lines]
     torch.set_num_threads(1)
     where = machine(torch.device("cpu")).replace(", 1 thread", f", {cores} cores")
