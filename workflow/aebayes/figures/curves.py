@@ -11,6 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import LABEL_WIDTH, method_colour, new_figure, note
 
+FINAL_KL = "KL to posterior,\nk-NN (nats)"
+
 
 def draw_curves(sources: Sources) -> Figure:
     """A row an experiment, a panel a phase: its loss against the step, over all replicas."""
@@ -45,9 +47,9 @@ def draw_objectives(sources: Sources) -> Figure:
     phases = list(dict.fromkeys(name for shown in experiments for name in sources.phases(shown)))
     figure = new_figure(0.95 * len(experiments) + 0.3)
     grid = figure.subplots(len(experiments), len(phases) + 1, squeeze=False)
-    for row, shown in zip(grid, experiments, strict=True):
+    histories = [shown.history(sources.phases(shown)) for shown in experiments]
+    for row, shown, history in zip(grid, experiments, histories, strict=True):
         colour = method_colour(shown.method)
-        history = shown.history(sources.phases(shown))
         for axes, name in zip(row[:-1], phases, strict=True):
             if name in history.columns:
                 show_losses(axes, history, name, colour)
@@ -55,7 +57,7 @@ def draw_objectives(sources: Sources) -> Figure:
                 axes.set_axis_off()
         show_ends(row[-1], shown, history["replica"].nunique(), colour)
         row[0].set_ylabel(f"{fill(shown.label, LABEL_WIDTH)}\nloss (nats)", color=colour)
-    for axes, name in zip(grid[0], [*phases, "KL (nats)"], strict=True):
+    for axes, name in zip(grid[0], [*phases, FINAL_KL], strict=True):
         axes.set_title(name)
     figure.align_ylabels(grid[:, 0])
     for axes in grid[-1, :-1]:
@@ -64,12 +66,18 @@ def draw_objectives(sources: Sources) -> Figure:
     highest = max(axes.get_ylim()[1] for axes in grid[:, -1])
     for axes in grid[:, -1]:
         axes.set_ylim(0, 1.1 * highest)
-    note(figure, "bands: range over replicas")
+    note(figure, f"lines: means of {steps_between(histories)} steps; bands: range over replicas")
     return figure
 
 
+def steps_between(histories: list[pd.DataFrame]) -> str:
+    """Of how many steps a line's points are the means, in words."""
+    counted = {history["step"].drop_duplicates().diff().median() for history in histories}
+    return " or ".join(f"{steps:.0f}" for steps in sorted(counted))
+
+
 def show_ends(axes: Axes, shown: Shown, replicas: int, colour: str) -> None:
-    """KL(q(z|x), p(z|x)) of every replica, a point each."""
+    """KL(q(z|x), p(z|x)) of every replica at the end, an estimate, a point each."""
     ends = [shown.metric("posterior_kl", replica) for replica in range(replicas)]
     axes.plot(range(1, replicas + 1), ends, "o", color=colour, markersize=2.5)
     axes.set(xlim=(0.5, len(ends) + 0.5), ylim=(0, None))

@@ -24,6 +24,14 @@ COLUMNS = (
     "status",
 )
 
+# In the words of a caption: a key of `objective` whose method the papers do not have so.
+ADDED = {
+    "class_balance": "Trained with a class balance, which the papers have not",
+    "contrast_correlations": (
+        "T compares codes with a Gaussian that has their correlations, too, which the paper's has "
+        "not"
+    ),
+}
 # In the words of a caption: what is at most done to each image.
 DISTORTIONS = {
     "rotation": "turned by up to {:g}°",
@@ -212,7 +220,7 @@ class Layout:
             plural = "s" if replicas[-1] > 1 else ""
             sentences.append(f"Ours: {spread} {counted} replica{plural}{self.trained()}.")
         sentences += self.distorted()
-        sentences += self.held_in_balance()
+        sentences += self.added()
         if any(cell.ours.standard_error is not None for cell in self.cells.values()):
             sentences.append("s.e.: standard error of a replica, over test images unless noted.")
         if self.beside:
@@ -253,16 +261,16 @@ class Layout:
             for told, of in labels.items()
         ]
 
-    def held_in_balance(self) -> list[str]:
-        """Which experiments train with a class balance."""
-        labels = [
-            label
-            for label, run in self.runs.items()
-            if run.settings["objective"].get("class_balance")
-        ]
-        if not labels:
-            return []
-        return [f"Trained with a class balance, which the papers have not: {'; '.join(labels)}."]
+    def added(self) -> list[str]:
+        """What some experiments have that is no part of their method as its paper has it."""
+        sentences = []
+        for key, words in ADDED.items():
+            labels = [
+                label for label, run in self.runs.items() if run.settings["objective"].get(key)
+            ]
+            if labels:
+                sentences.append(f"{words}: {'; '.join(labels)}.")
+        return sentences
 
     def definitions(self) -> list[tuple[Quantity, str]]:
         """What each quantity is."""
