@@ -66,14 +66,14 @@ def draw_objectives(sources: Sources) -> Figure:
     highest = max(axes.get_ylim()[1] for axes in grid[:, -1])
     for axes in grid[:, -1]:
         axes.set_ylim(0, 1.1 * highest)
-    note(figure, f"lines: means of {steps_between(histories)} steps; bands: range over replicas")
+    note(figure, f"means of {steps_between(histories)} steps; bands: all replicas")
     return figure
 
 
 def steps_between(histories: list[pd.DataFrame]) -> str:
     """Of how many steps a line's points are the means, in words."""
-    counted = {history["step"].drop_duplicates().diff().median() for history in histories}
-    return " or ".join(f"{steps:.0f}" for steps in sorted(counted))
+    counted = {history["step"].min() for history in histories}
+    return " or ".join(map(str, sorted(counted)))
 
 
 def show_ends(axes: Axes, shown: Shown, replicas: int, colour: str) -> None:
