@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from aebayes.figures.sources import Shown, Sources
 from aebayes.figures.style import LABEL_WIDTH, method_colour, new_figure, note
 
-FINAL_KL = "KL to posterior,\nk-NN (nats)"
+FINAL_KL = "final KL,\nk-NN (nats)"
 
 
 def draw_curves(sources: Sources) -> Figure:
