@@ -207,7 +207,7 @@ def test_objectives_end_in_every_replicas_divergence_on_one_scale(
     assert all(axes.get_ylim() == last[0].get_ylim() for axes in last)
     assert last[0].get_ylim()[1] > 0.13
     (said,) = [text.get_text() for text in figure.texts if "bands" in text.get_text()]
-    assert said == "means of 100 steps; bands: all replicas"
+    assert said == "100 steps a point; bands: replicas"
 
 
 def test_same_test_images_are_shown_once(sources: dict[str, Sources]) -> None:

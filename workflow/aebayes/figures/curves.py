@@ -66,7 +66,7 @@ def draw_objectives(sources: Sources) -> Figure:
     highest = max(axes.get_ylim()[1] for axes in grid[:, -1])
     for axes in grid[:, -1]:
         axes.set_ylim(0, 1.1 * highest)
-    note(figure, f"means of {steps_between(histories)} steps; bands: all replicas")
+    note(figure, f"{steps_between(histories)} steps a point; bands: replicas")
     return figure
 
 
