@@ -88,7 +88,8 @@ def seconds(steps: Steps, count: int) -> tuple[float, float]:
 def measure(method: str, k: int, size: Size, cores: int, rounds: int, title: str) -> list[list]:
     """Milliseconds of a step of all replicas each way, the ways in turn; columns 3 to 7.
 
-    Of processor time, since a process each may leave a core idle: three on two cores do.
+    Processor time is what the processes used, not cores times wall time: three processes on two
+    cores leave one idle.
     """
     with workers(method, k, size, cores) as apart:
         ways: dict[tuple[str, int], Steps] = {
