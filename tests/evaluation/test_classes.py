@@ -17,7 +17,9 @@ from aebayes.evaluation.classes import (
     Reader,
     class_arrays,
     cluster_classes,
+    disagreements,
     error_rates,
+    first_of_each,
     partition_metrics,
     purity,
 )
@@ -59,6 +61,32 @@ def test_logits_count_as_probabilities_whatever_is_added_to_all_of_an_images():
 def test_error_rates_are_shares_of_wrong_classes():
     found = torch.tensor([[0, 1, 2, 2], [3, 3, 3, 3]])
     assert error_rates(found, torch.tensor([0, 1, 2, 3])).tolist() == [25.0, 75.0]
+
+
+def test_disagreement_is_the_mean_over_the_other_replicas():
+    """The first two differ in one image of four, the third from the first in two, or in three."""
+    found = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 9], [0, 9, 9, 3]])
+    assert disagreements(found).tolist() == [37.5, 50.0, 62.5]
+    assert disagreements(found[[0, 0]]).tolist() == [0.0, 0.0]
+
+
+def test_disagreement_of_calibrated_classifiers_is_their_error_in_expectation():
+    """Each image's class and each replica's guess are draws from the same p(y|x)."""
+    images, replicas = 20_000, 4
+    p = torch.distributions.Dirichlet(torch.full((3,), 0.5)).sample((images,))
+    classes = torch.multinomial(p, 1).squeeze(1)
+    found = torch.multinomial(p, replicas, replacement=True).T
+    expected = 100 * float(1 - p.square().sum(1).mean())
+    of_one = math.sqrt(expected * (100 - expected) / images)
+    assert float(disagreements(found).mean()) == pytest.approx(expected, abs=4 * of_one)
+    assert float(error_rates(found, classes).mean()) == pytest.approx(expected, abs=4 * of_one)
+
+
+def test_few_images_are_the_first_of_each_class_and_at_most_all():
+    classes = torch.tensor([2, 0, 2, 2, 0, 5, 5])
+    assert first_of_each(classes, 3).tolist() == [1, 0, 5]
+    assert first_of_each(classes, 6).tolist() == [1, 4, 0, 2, 5, 6]
+    assert first_of_each(classes, 8).tolist() == list(range(7))
 
 
 def test_purity_counts_the_commonest_class_of_each_cluster_and_nothing_for_empty_ones():
@@ -127,6 +155,9 @@ def test_every_method_with_classes_is_trained_and_evaluated(prepared, tmp_path, 
     error = read_json(tmp_path / "metrics.json")["metrics"]["error"]
     assert max(error["replicas"]) < 70  # by chance 90
     assert error["unit"] == "%"
+    metrics = read_json(tmp_path / "metrics.json")["metrics"]
+    assert len(metrics["disagreement"]["replicas"]) == len(error["replicas"])
+    assert max(metrics["validation_error"]["replicas"]) < 80  # of few images
     assert ("heads" in read_npz(tmp_path / "arrays.npz")) == (method != "classifier")
 
 
@@ -142,3 +173,5 @@ def test_tracked_error_is_that_of_the_evaluation_at_the_end(prepared, tmp_path):
     last = [float(line.split(",")[-1]) for line in lines[-2:]]
     np.testing.assert_allclose(last, metrics["error"]["replicas"], rtol=1e-5)
     assert {"adjusted_rand", "mutual_information", "purity"} <= set(metrics)
+    assert "disagreement" in metrics
+    assert "validation_error" not in metrics  # no labels are told

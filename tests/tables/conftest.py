@@ -71,6 +71,7 @@ def study() -> Study:
                 "aae-table-2": {"experiments": dict(LABELLED)},
                 "aae-table-3": {"experiments": dict(CLUSTERS)},
                 "aae-match": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
+                "aae-selection": {"experiments": dict(LABELLED)},
                 "aae-table-1": {"experiments": {"AAE": "aae-grey-mnist", "VAE": "vae-grey-mnist"}},
                 "avb-faces": {"experiments": {"VAE, z = 8": "vae-mnist"}},
                 "avb-table-1": {"experiments": {"VAE": "vae", "AVB": "avb", "AAE": "aae"}},

@@ -59,6 +59,28 @@ def error_rates(found: Tensor, classes: Tensor) -> Tensor:
     return 100 * (found != classes).double().mean(1)
 
 
+def disagreements(found: Tensor) -> Tensor:
+    """How often a replica and another find different classes, in %: (R, N) -> (R,).
+
+    The mean over the others. It needs no labels, and where classifiers are calibrated it is their
+    error in expectation (Jiang et al. 2022, arXiv:2106.13799).
+    """
+    differ = (found.unsqueeze(1) != found).double().mean(-1)  # (R, R), 0 with itself
+    return 100 * differ.sum(1) / (len(found) - 1)
+
+
+def first_of_each(classes: Tensor, count: int) -> Tensor:
+    """Indices of `count` images, equally many of each class, the first ones; at most all there are.
+
+    Args:
+        classes: (N,).
+    """
+    if count >= len(classes):
+        return torch.arange(len(classes), device=classes.device)
+    each = count // len(kinds := classes.unique())
+    return torch.cat([(classes == kind).nonzero().flatten()[:each] for kind in kinds])
+
+
 class Reader:
     """Turns q(y|x) into classes: as it is, or by what validation images say of each cluster."""
 
@@ -76,25 +98,44 @@ class Reader:
 
 
 def class_metrics(
-    method: Method, dataset: Dataset, streams: Streams
+    method: Method, dataset: Dataset, streams: Streams, labelled: int | str | None = None
 ) -> tuple[dict[str, Metric], dict[str, np.ndarray]]:
     """Metrics of every replica over the test images, and the first replica's arrays for figures.
 
     `error` in %; of clusters also `adjusted_rand`, `mutual_information` (normalised) and `purity`,
-    which look at the partition alone, whatever class a cluster is given.
+    which look at the partition alone, whatever class a cluster is given. And two that settings can
+    be chosen by, of validation images, in %: `disagreement` of several replicas, without labels
+    but those that name clusters; with labels `validation_error`, of as many as were told.
+
+    Args:
+        labelled: `objective.labelled`, how many training images' classes were told.
     """
     replicas, model = len(streams), method.model
-    test = Labelled.of(dataset, "test", streams.device)
-    reader = Reader(method, Labelled.of(dataset, "validation", streams.device), replicas)
+    test, validation = (
+        Labelled.of(dataset, split, streams.device) for split in ("test", "validation")
+    )
+    reader = Reader(method, validation, replicas)
     logits = class_logits(model, test.x, replicas)
-    errors = error_rates(reader.classes(logits), test.classes)
-    spread = (errors * (100 - errors) / len(test.x)).sqrt().tolist()
-    metrics = {"error": Metric.of(errors, "%", standard_error=spread)}
+    metrics = {"error": error_metric(reader.classes(logits), test.classes)}
+    found = reader.classes(class_logits(model, validation.x, replicas))
+    if replicas > 1:
+        metrics["disagreement"] = Metric.of(disagreements(found), "%")
+    if labelled is not None:
+        told = len(validation.x) if labelled == "all" else labelled
+        few = first_of_each(validation.classes, told)
+        metrics["validation_error"] = error_metric(found[:, few], validation.classes[few])
     clusters = logits.argmax(-1)
     if not method.takes_labelled:
         metrics |= partition_metrics(clusters, test.classes, logits.shape[-1])
     arrays = class_arrays(model, clusters, test.x) if isinstance(model, AutoEncoder) else {}
     return metrics, arrays
+
+
+def error_metric(found: Tensor, classes: Tensor) -> Metric:
+    """Error rates in %, with their standard errors over images: (R, N), (N,)."""
+    errors = error_rates(found, classes)
+    spread = (errors * (100 - errors) / len(classes)).sqrt().tolist()
+    return Metric.of(errors, "%", standard_error=spread)
 
 
 def partition_metrics(clusters: Tensor, classes: Tensor, count: int) -> dict[str, Metric]:

@@ -75,7 +75,9 @@ def evaluate(
     streams = Streams(experiment["training"]["seed"], replicas, "evaluation", where)
     binarise = experiment["binarisation"] == "dynamic"
     if settings["kind"] == "classes":
-        metrics, arrays = class_metrics(method, dataset, streams)
+        metrics, arrays = class_metrics(
+            method, dataset, streams, experiment["objective"].get("labelled")
+        )
     elif settings["kind"] == "exact":
         x = as_trained_on(*pixels_of(dataset, "test", where), binarise, streams)
         metrics, arrays = exact_metrics(method, x, settings, streams)

@@ -18,6 +18,7 @@ from aebayes.tables.table import Table, runs_of
 TABLES: dict[str, Table] = {
     "aae-dimensionality": aae_classes.DIMENSIONALITY,
     "aae-match": aae.MATCH,
+    "aae-selection": aae_classes.SELECTION,
     "aae-table-1": aae.TABLE_1,
     "aae-table-2": aae_classes.TABLE_2,
     "aae-table-3": aae_classes.TABLE_3,

@@ -8,6 +8,8 @@ from aebayes.tables.table import Quantity, Quoted, Table
 
 NO_CLASSES = "the method has no q(y|x)"
 NO_CLUSTERS = "it has no clusters: its classes, if it has some, are learned from labels"
+EARLIER = "evaluated before this was measured, or of one replica"
+UNTOLD = "no labels are told"
 NO_SVHN = "of the paper study, where the files of SVHN are at hand"
 
 OTHERS = {
@@ -92,5 +94,33 @@ DIMENSIONALITY = Table(
         ),
     ),
     papers=("aae",),
+    long=True,
+)
+
+SELECTION = Table(
+    title="What settings can be chosen by without more labels than are told, beside the test error",
+    quantities=(
+        Quantity(
+            "disagreement",
+            "disagreement",
+            "disagreement",
+            EARLIER,
+            "share of validation images that a replica and another take for different classes, "
+            "clusters named as for their error; no other label is looked at",
+            "%",
+            decimals=(2, 2),
+        ),
+        Quantity(
+            "error of few validation images",
+            "few validation images",
+            "validation_error",
+            UNTOLD,
+            "of as many labelled validation images as labels are told, the first of each class",
+            "%",
+            decimals=(2, 2),
+        ),
+        error("share of test images that are taken for another class: nothing is chosen by it"),
+    ),
+    papers=(),
     long=True,
 )
