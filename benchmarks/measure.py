@@ -67,9 +67,9 @@ def stamp(device: torch.device) -> torch.cuda.Event | float:
     return event
 
 
-def square_product(device: torch.device) -> Step:
-    """A float32 product of two square matrices."""
-    a, b = torch.rand(2, SQUARE, SQUARE, device=device)
+def square_product(device: torch.device, dtype: torch.dtype = torch.float32) -> Step:
+    """A product of two square matrices."""
+    a, b = torch.rand(2, SQUARE, SQUARE, device=device).to(dtype)
     out = torch.empty_like(a)
     return lambda: torch.mm(a, b, out=out)
 

@@ -34,6 +34,7 @@ from measure import (
     square_product,
     write_csv,
 )
+from measure import SQUARE as SIDE
 
 from aebayes.compilation import compiler_found
 from aebayes.devices import precision_found, use_device
@@ -53,6 +54,7 @@ FEW_DRAWS = "aebayes compiled, another estimator: gradient of 8 draws"
 ONE_PASS = "aebayes compiled, one pass for all losses"
 ONE_PASS_METHODS = {"AAE": "avb_restricted", "AVB": "avb"}
 SQUARE = "square product"
+MM = "torch.mm"
 ONE_LAYER = Size()
 
 
@@ -100,6 +102,7 @@ CASES = [
     Case("AAE", 50, evaluation=True),
     Case("AVB", 50, evaluation=True),
 ]
+PRODUCT = Case(SQUARE, size=Size(batch=SIDE))
 
 
 @dataclass(frozen=True)
@@ -201,10 +204,24 @@ def ours(case: Case, device: torch.device) -> Iterator[Way]:
             yield Way(ONE_PASS, precision, make(precision, True, **one), flops)
 
 
+def square(device: torch.device) -> Iterator[Way]:
+    """The square product in each precision that training may have."""
+    yield Way(MM, "float32", square_product(device), square_flops())
+    if precision_found("bfloat16", device) == "bfloat16":
+        yield Way(MM, "bfloat16", square_product(device, torch.bfloat16), square_flops())
+
+
+def ways_of(case: Case, device: torch.device) -> list[Way]:
+    """All ways of a case; the first is pythae's where it has the model."""
+    if case == PRODUCT:
+        return [*square(device)]
+    return [*peers(case, device), *ours(case, device)]
+
+
 def measure(case: Case, rounds: int, device: torch.device) -> list[Measured]:
-    """All ways of a case in turn; ratios are over the first, pythae where it has the model."""
+    """All ways of a case in turn; ratios are over the first."""
     torch.compiler.reset()  # or the shapes of one case count against the next one's limit
-    ways = [*peers(case, device), *ours(case, device)]
+    ways = ways_of(case, device)
     steps = {(way.name, way.precision): way.step for way in ways}
     title = f"{case}, k = {case.k}, batch {case.size.batch}"
     medians = interleaved({**steps, SQUARE: square_product(device)}, rounds, device, title)
@@ -225,7 +242,8 @@ NOTES = f"""
 Medians of training steps (minibatch, loss, gradient, optimiser) and of evaluation, all ways in
 turn in one process. *speed* is over {PYTHAE}, or over plain PyTorch where pythae has no such
 model. *product share* is the rate of the step's matrix products over that of a float32 product of
-two 2048×2048 matrices with the same threads in the same run; bfloat16 can exceed 100%.
+two 2048×2048 matrices with the same threads in the same run; bfloat16 can exceed 100%, up to what
+its own square product has in the first lines.
 
 - {PYTHAE} is given its minibatches by one indexing, as the others are; "{LOADER}" fetches them
   image by image, as its trainer does. Its `get_nll` takes one image at a time.
@@ -283,7 +301,7 @@ ROW = 0.155  # inches
 
 def draw(measured: Sequence[Measured]) -> Figure:
     """A row a case: speed over the peer, and the share of the product's rate."""
-    cases = list(dict.fromkeys(line.case for line in measured))
+    cases = list(dict.fromkeys(line.case for line in measured if line.case != PRODUCT))
     machines = list(dict.fromkeys(line.machine for line in measured))
     figure = style.new_figure(ROW * (len(cases) + 3) + 0.75)
     speed, share = figure.subplots(1, 2, sharey=True)
@@ -351,6 +369,7 @@ def main(rounds: int, threads: tuple[int, ...], device: str, only: str, out: Pat
     measured = []
     for count in threads:
         where = use_device(device, count)
+        measured += measure(PRODUCT, rounds, where)
         for case in CASES:
             if str(case).startswith(only):
                 measured += measure(case, rounds, where)

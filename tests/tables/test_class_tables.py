@@ -6,7 +6,7 @@ from pathlib import Path
 from cells import cells_of
 
 from aebayes.tables.aae import BASELINE
-from aebayes.tables.aae_classes import NO_CLUSTERS, OTHERS, TABLE_2, TABLE_3
+from aebayes.tables.aae_classes import NO_CLUSTERS, OTHERS, TABLE_2, TABLE_3, UNTOLD
 from aebayes.tables.published import load_published
 
 ERROR = "error rate"
@@ -26,6 +26,7 @@ def test_errors_stand_beside_the_papers_own(
     assert cells["SVHN, 1000 labels, VAT", ERROR]["published"] == "24.63"
     text = (tmp_path / "tables" / "aae-table-2.md").read_text()
     assert "3.00 ± 0.71" in text
+    assert "error rate of each replica: 100 labels, AAE 2.50, 3.50\n" in text
     assert "1.90 ± 0.10" in text
 
 
@@ -42,6 +43,16 @@ def test_clusters_are_measured_as_partitions_too(study, evaluate, tmp_path) -> N
     assert cells["AAE, 16 clusters", "adjusted Rand index"]["mean"] == "0.9"
     assert cells["AAE, 16 clusters", "purity"]["status"] == f"not run: {NO_CLUSTERS}"
     assert cells["CatGAN, 20 clusters", ERROR]["published"] == "9.7"
+
+
+def test_what_settings_can_be_chosen_by_stands_beside_the_error(study, evaluate, tmp_path) -> None:
+    numbers = {"unit": "%", "replicas": [4.0, 6.0], "mean": 5.0, "sd": 1.41}
+    evaluate("aae-100-labels-mnist", {"error": numbers, "disagreement": numbers})
+    cells = cells_of("aae-selection", study, tmp_path)
+    assert cells["100 labels, AAE", "disagreement"]["mean"] == "5"
+    few = cells["100 labels, AAE", "error of few validation images"]
+    assert few["status"] == f"not run: {UNTOLD}"
+    assert not any(cell["published"] for cell in cells.values())
 
 
 def test_representations_are_told_apart_by_dimension_and_labels(study, evaluate, tmp_path) -> None:

@@ -515,6 +515,26 @@ def test_compiled_training_ends_near_the_plain_one_and_in_the_same_bytes_each_ti
 
 
 @pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
+@pytest.mark.parametrize(("method", "optimiser"), [("iwae", "soap"), ("categorical_aae", "adam")])
+def test_with_every_optimisation_on_the_bytes_are_the_same_each_time(
+    prepared, tmp_path, monkeypatch, method, optimiser
+):
+    """Compiled, in bfloat16, on two threads, at widths at which products are shared among them."""
+    with_bfloat16(monkeypatch, found=True)
+    fast = {"compile": True, "precision": "bfloat16", "threads": 2, "batch": 128, "steps": 12}
+    experiment = tiny.experiment(method, "digits", **fast)
+    for name, settings in experiment["training"]["phases"].items():
+        experiment["training"]["phases"][name] = settings | {"optimiser": optimiser}
+    for part in ("encoder", "decoder"):
+        experiment["model"][part] |= {"hidden": [256, 256]}
+    first = run(prepared, tmp_path / "a", experiment)
+    about = json.loads((tmp_path / "a" / "training.json").read_text())
+    assert (about["compiled"], about["precision"], about["threads"]) == (True, "bfloat16", 2)
+    torch.compiler.reset()  # what was compiled comes from the disk
+    assert run(prepared, tmp_path / "b", experiment) == first
+
+
+@pytest.mark.skipif(not compiler_found(), reason="no C++ compiler on this machine")
 def test_bfloat16_and_compiled_training_reaches_the_likelihood_of_the_plain_float32_path(
     prepared, tmp_path, monkeypatch
 ):

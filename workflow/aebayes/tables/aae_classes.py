@@ -9,7 +9,7 @@ from aebayes.tables.table import Quantity, Quoted, Table
 NO_CLASSES = "the method has no q(y|x)"
 NO_CLUSTERS = "it has no clusters: its classes, if it has some, are learned from labels"
 EARLIER = "evaluated before this was measured, or of one replica"
-UNTOLD = "no labels are told"
+UNTOLD = "no labels are told, or it was evaluated before this was measured"
 NO_SVHN = "of the paper study, where the files of SVHN are at hand"
 
 OTHERS = {
@@ -19,9 +19,11 @@ OTHERS = {
 }
 
 
-def error(note: str) -> Quantity:
-    """The error rate, a column of all three tables."""
-    return Quantity("error rate", "error rate", "error", NO_CLASSES, note, "%", decimals=(2, 2))
+def error(note: str, each: bool = True) -> Quantity:
+    """The error rate, a column of all these tables."""
+    return Quantity(
+        "error rate", "error rate", "error", NO_CLASSES, note, "%", decimals=(2, 2), each=each
+    )
 
 
 TABLE_2 = Table(
@@ -119,7 +121,9 @@ SELECTION = Table(
             "%",
             decimals=(2, 2),
         ),
-        error("share of test images that are taken for another class: nothing is chosen by it"),
+        error(
+            "share of test images that are taken for another class: nothing is chosen by it", False
+        ),
     ),
     papers=(),
     long=True,

@@ -26,6 +26,7 @@ class Measurement:
         replicas: how many.
         status: `run`, or `not run: REASON`.
         standard_error: the estimate's own, of the test images drawn; only with a single replica.
+        values: each replica's own, in order; none where the mean is not one over replicas.
     """
 
     mean: float | None
@@ -33,6 +34,7 @@ class Measurement:
     replicas: int
     status: str = RUN
     standard_error: float | None = None
+    values: tuple[float, ...] = ()
 
     @property
     def reason(self) -> str:
@@ -83,10 +85,12 @@ class Run:
             if nowhere and metric in OF_A_DENSITY:
                 return Measurement.missing("not finite: q(z|x) has no density")
             return Measurement.missing("not finite in this run")
-        replicas = len(entry["replicas"])
+        values = tuple(entry["replicas"])
         errors = entry.get("standard_error")
-        error = errors[0] if errors and replicas == 1 else None
-        return Measurement(entry["mean"], entry["sd"], replicas, standard_error=error)
+        error = errors[0] if errors and len(values) == 1 else None
+        return Measurement(
+            entry["mean"], entry["sd"], len(values), standard_error=error, values=values
+        )
 
     def change(self, before: "Run", metric: str, absent: str) -> Measurement:
         """This run's metric minus that of the run it started from, replica by replica."""
@@ -142,7 +146,7 @@ def of_replicas(values: Iterable[float]) -> Measurement:
     """Mean and spread of one number a replica."""
     numbers = list(values)
     spread = statistics.stdev(numbers) if len(numbers) > 1 else None
-    return Measurement(statistics.fmean(numbers), spread, len(numbers))
+    return Measurement(statistics.fmean(numbers), spread, len(numbers), values=tuple(numbers))
 
 
 def read_run(study: Study, name: str, runs: Path) -> Run:

@@ -294,6 +294,21 @@ class Layout:
             notes = {q: note.replace(mark, " or ".join(told)) for q, note in notes.items()}
         return list(notes.items())
 
+    def each_replica(self) -> list[str]:
+        """Of quantities that are to be told replica by replica, those of every experiment."""
+        lines = []
+        for quantity in self.table.quantities:
+            measured = ((label, self.cells[label, quantity.name].ours) for label in self.labels)
+            decimals = self.decimals(quantity)[0]
+            told = [
+                f"{label} {', '.join(signed(value, decimals) for value in ours.values)}"
+                for label, ours in measured
+                if len(ours.values) > 1
+            ]
+            if quantity.each and told:
+                lines.append(f"{quantity.name} of each replica: {'; '.join(told)}")
+        return lines
+
     def elsewhere(self, values: PublishedValues) -> list[str]:
         """What other papers, or versions of a paper, print for the same cells."""
         lines = []
@@ -347,6 +362,7 @@ def to_markdown(layout: Layout, values: PublishedValues) -> str:
     lines += [f"[{number}] {note}  " for number, note in enumerate(layout.notes, 1)]
     lines.append("")
     lines += [f"- *{quantity.name}*: {note}" for quantity, note in layout.definitions()]
+    lines += [f"- {line}" for line in layout.each_replica()]
     lines += [f"- {line}" for line in layout.elsewhere(values)]
     return "\n".join(lines) + "\n"
 
@@ -400,6 +416,7 @@ def to_tex(layout: Layout, values: PublishedValues) -> str:
     lines.append(r"\footnotesize")
     remarks = [f"[{number}] {note}" for number, note in enumerate(layout.notes, 1)]
     remarks += [f"{quantity.name}: {note}" for quantity, note in layout.definitions()]
+    remarks += layout.each_replica()
     remarks += layout.elsewhere(values)
     # Not a line break: it would take the bracket of the next remark's number for its argument.
     lines += [f"{tex(remark)}." + r"\par" for remark in remarks]

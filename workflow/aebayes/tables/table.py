@@ -30,6 +30,7 @@ class Quantity:
             that an experiment started from; or SAME_DECODER, for the table's first VAE with the
             same decoder, image by image.
         decimals: of our numbers, and of published ones; the table's own if not given.
+        each: each replica's number is told below the table.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Quantity:
     unit: str = "nats/image"
     over: str | None = None
     decimals: tuple[int, int] | None = None
+    each: bool = False
 
     def reference(self, name: str, settings: Mapping[str, dict]) -> str | None:
         """The experiment whose value is taken off another's; None if there is none.
