@@ -55,6 +55,17 @@ def test_bernoulli_is_its_closed_form(kind, dtype, compile):
     torch.testing.assert_close(slope.double(), x - torch.sigmoid(wide), rtol=few, atol=4e-7)
 
 
+@pytest.mark.parametrize("compile", [False, True])
+def test_images_and_codes_may_both_be_shared(compile):
+    """Every image by every code's logits: (R, 1, B, X) and (R, K, 1, X)."""
+    if compile and not compiler_found():
+        pytest.skip("no C++ compiler")
+    x, logits = images("grey", 1, 1, 3, 7), torch.randn(1, 5, 1, 7)
+    value = compiled(LIKELIHOOD.log_prob, compile)(logits, x)
+    each = LIKELIHOOD.log_prob(logits.expand(1, 5, 3, 7), x)
+    torch.testing.assert_close(value, each)
+
+
 def test_compiled_a_logit_costs_one_exponential_forwards_and_back():
     functions: Counter[str] = Counter()
 

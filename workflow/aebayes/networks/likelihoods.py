@@ -3,7 +3,7 @@
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from aebayes.streams import Streams
 
@@ -28,18 +28,24 @@ class Bernoulli:
 
 
 class BernoulliLogProb(torch.autograd.Function):
-    """Σ_j x_j l_j − log(1 + exp l_j), with its derivative x − σ(l) in one pass over the logits."""
+    """Σ_j x_j l_j − log(1 + exp l_j), with its derivative x − σ(l).
+
+    The logarithm is max(l, 0) − log σ(|l|): torch's softplus takes more than twice as long as all
+    of this.
+    """
 
     @staticmethod
     def forward(ctx: torch.autograd.function.FunctionCtx, logits: Tensor, x: Tensor) -> Tensor:
         ctx.save_for_backward(logits, x)
         logits = logits.float()
-        return (x * logits - nn.functional.softplus(logits)).sum(-1)
+        softplus = logits.clamp(min=0).sub_(logits.abs().sigmoid_().log_())
+        return (x * logits).sum(-1) - softplus.sum(-1)
 
     @staticmethod
     def backward(ctx: torch.autograd.function.FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
         logits, x = ctx.saved_tensors
-        slope = (x - torch.sigmoid(logits.float())) * gradient.unsqueeze(-1)
+        slope = torch.sigmoid(logits.float())
+        torch.sub(x, slope, out=slope).mul_(gradient.unsqueeze(-1))
         return slope.to(logits.dtype), None
 
 
