@@ -25,6 +25,7 @@ from matplotlib.ticker import LogLocator
 from measure import (
     RESULTS,
     ROUNDS,
+    SQUARE,
     Step,
     interleaved,
     machine,
@@ -34,7 +35,6 @@ from measure import (
     square_product,
     write_csv,
 )
-from measure import SQUARE as SIDE
 
 from aebayes.compilation import compiler_found
 from aebayes.devices import precision_found, use_device
@@ -53,8 +53,7 @@ UNCOMPILED, COMPILED = "aebayes", "aebayes compiled"
 FEW_DRAWS = "aebayes compiled, another estimator: gradient of 8 draws"
 ONE_PASS = "aebayes compiled, one pass for all losses"
 ONE_PASS_METHODS = {"AAE": "avb_restricted", "AVB": "avb"}
-SQUARE = "square product"
-MM = "torch.mm"
+PRODUCT_NAME, MM = "square product", "torch.mm"
 ONE_LAYER = Size()
 
 
@@ -102,7 +101,7 @@ CASES = [
     Case("AAE", 50, evaluation=True),
     Case("AVB", 50, evaluation=True),
 ]
-PRODUCT = Case(SQUARE, size=Size(batch=SIDE))
+PRODUCT = Case(PRODUCT_NAME, size=Size(batch=SQUARE))
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,8 @@ def measure(case: Case, rounds: int, device: torch.device) -> list[Measured]:
     ways = ways_of(case, device)
     steps = {(way.name, way.precision): way.step for way in ways}
     title = f"{case}, k = {case.k}, batch {case.size.batch}"
-    medians = interleaved({**steps, SQUARE: square_product(device)}, rounds, device, title)
-    rate = square_flops() / medians[SQUARE]  # operations a millisecond
+    medians = interleaved({**steps, PRODUCT_NAME: square_product(device)}, rounds, device, title)
+    rate = square_flops() / medians[PRODUCT_NAME]  # operations a millisecond
     first = medians[ways[0].name, ways[0].precision]
     measured = []
     for way in ways:

@@ -11,11 +11,13 @@ from scipy.stats import entropy
 from sklearn.metrics import adjusted_rand_score
 from torch import nn
 
+from aebayes.data.dataset import load
 from aebayes.evaluation.classes import (
     MEMBERS,
     Labelled,
     Reader,
     class_arrays,
+    class_logits,
     cluster_classes,
     disagreements,
     error_rates,
@@ -26,6 +28,7 @@ from aebayes.evaluation.classes import (
 from aebayes.evaluation.run import evaluate
 from aebayes.files import read_json, read_npz
 from aebayes.methods.make import make_method
+from aebayes.runs import load_checkpoint
 from aebayes.training.run import train
 
 CPU = torch.device("cpu")
@@ -155,10 +158,31 @@ def test_every_method_with_classes_is_trained_and_evaluated(prepared, tmp_path, 
     error = read_json(tmp_path / "metrics.json")["metrics"]["error"]
     assert max(error["replicas"]) < 70  # by chance 90
     assert error["unit"] == "%"
-    metrics = read_json(tmp_path / "metrics.json")["metrics"]
-    assert len(metrics["disagreement"]["replicas"]) == len(error["replicas"])
-    assert max(metrics["validation_error"]["replicas"]) < 80  # of few images
     assert ("heads" in read_npz(tmp_path / "arrays.npz")) == (method != "classifier")
+
+
+def test_settings_are_judged_on_validation_images_by_as_many_labels_as_are_told(prepared, tmp_path):
+    experiment = tiny.experiment("classifier", "digits", steps=100)
+    data = prepared / "digits.npz"
+    train(experiment, data, tmp_path, tmp_path / "resume", "cpu")
+    evaluate(experiment, data, tmp_path, "cpu")
+    metrics = read_json(tmp_path / "metrics.json")["metrics"]
+    dataset = load(data)
+    method, replicas = load_checkpoint(
+        tmp_path / "checkpoint.safetensors", experiment, dataset, CPU
+    )
+    assert len(replicas) == 2
+    held_out = Labelled.of(dataset, "validation", CPU)
+    first, second = class_logits(method.model, held_out.x, 2).argmax(-1)
+    differ = 100 * float((first != second).double().mean())
+    assert 0 < differ < 100
+    assert metrics["disagreement"]["replicas"] == pytest.approx([differ, differ])
+    told = experiment["objective"]["labelled"]
+    assert 10 <= told < len(held_out.x)
+    labels = held_out.classes.tolist()
+    few = [n for n, c in enumerate(labels) if labels[:n].count(c) < told // 10]
+    wrong = [float((found != held_out.classes)[few].double().mean()) for found in (first, second)]
+    assert metrics["validation_error"]["replicas"] == pytest.approx([100 * w for w in wrong])
 
 
 def test_tracked_error_is_that_of_the_evaluation_at_the_end(prepared, tmp_path):

@@ -62,8 +62,8 @@ def error_rates(found: Tensor, classes: Tensor) -> Tensor:
 def disagreements(found: Tensor) -> Tensor:
     """How often a replica and another find different classes, in %: (R, N) -> (R,).
 
-    The mean over the others. It needs no labels, and where classifiers are calibrated it is their
-    error in expectation (Jiang et al. 2022, arXiv:2106.13799).
+    The mean over the others. It needs no labels, and where all of them together are calibrated it
+    is their error in expectation (Jiang et al. 2022, arXiv:2106.13799).
     """
     differ = (found.unsqueeze(1) != found).double().mean(-1)  # (R, R), 0 with itself
     return 100 * differ.sum(1) / (len(found) - 1)
@@ -77,7 +77,8 @@ def first_of_each(classes: Tensor, count: int) -> Tensor:
     """
     if count >= len(classes):
         return torch.arange(len(classes), device=classes.device)
-    each = count // len(kinds := classes.unique())
+    kinds = classes.unique()
+    each = count // len(kinds)
     return torch.cat([(classes == kind).nonzero().flatten()[:each] for kind in kinds])
 
 

@@ -72,7 +72,7 @@ def sigmoid_and_softplus(logits: Tensor) -> tuple[Tensor, Tensor]:
     """σ(l) and log(1 + exp l) by one exponential, one division and no logarithm.
 
     With e = exp(−|l|) the latter is max(l, 0) + 2 artanh q, q = e / (2 + e) ≤ 1/3, whose series is
-    cut where its rest is below a tenth of float32's rounding.
+    cut where its rest is a seventh of float32's epsilon at most.
     """
     e = torch.exp(-logits.abs())
     reciprocal = 1 / ((1 + e) * (2 + e))

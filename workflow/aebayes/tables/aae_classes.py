@@ -100,24 +100,26 @@ DIMENSIONALITY = Table(
 )
 
 SELECTION = Table(
-    title="What settings can be chosen by without more labels than are told, beside the test error",
+    title="What settings can be chosen by where few classes are known, beside the test error",
     quantities=(
         Quantity(
             "disagreement",
             "disagreement",
             "disagreement",
             EARLIER,
-            "share of validation images that a replica and another take for different classes, "
-            "clusters named as for their error; no other label is looked at",
+            "share of validation images that a replica and another take for different classes: no "
+            "label is looked at but those that name clusters; its spread is of pairs that share "
+            "replicas",
             "%",
             decimals=(2, 2),
         ),
         Quantity(
             "error of few validation images",
-            "few validation images",
+            "error, few validation images",
             "validation_error",
             UNTOLD,
-            "of as many labelled validation images as labels are told, the first of each class",
+            "on some labelled validation images alone, the first of each class: no more in all than "
+            "there are labels in training",
             "%",
             decimals=(2, 2),
         ),
