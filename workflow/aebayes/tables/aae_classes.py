@@ -118,8 +118,8 @@ SELECTION = Table(
             "error, few validation images",
             "validation_error",
             UNTOLD,
-            "on some labelled validation images alone, the first of each class: no more in all than "
-            "there are labels in training",
+            "on some labelled validation images alone, the first of each class: no more in all "
+            "than there are labels in training",
             "%",
             decimals=(2, 2),
         ),
